@@ -1,0 +1,154 @@
+# EdgeGlyph: from labeled characters to a classifier on a board. `make help` explains.
+
+DATA    ?= synthetic
+PRESET  ?= quick
+BOARD   ?= host
+OUT     ?= build
+NAME    ?= chars
+PYTHON  ?= python3
+LABELS  ?= all
+TENSORFLOW ?= train
+
+VENV := .venv
+PY   := $(VENV)/bin/python
+INSTALLED := $(VENV)/installed-$(TENSORFLOW)
+STAMPS := $(OUT)/.stamps
+BUNDLE := $(OUT)/$(NAME)$(if $(filter-out host,$(BOARD)),-$(BOARD)).egb
+SHIPPED := models/scene62/scene62.egb
+
+# What a data or training stage may be told beyond a preset.
+DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
+	$(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(SKIP_UNREADABLE),--skip-unreadable)
+TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" --labels-per-class "$(LABELS)" $(TRAIN_SET)
+QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD))
+EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: all help data train freeze quantize compile evaluate classify ship test check clean FORCE
+
+all: $(OUT)/evaluation.json
+	@cat $(OUT)/evaluation.txt
+	@echo
+	@echo "The classifier is $(BUNDLE). Try it:"
+	@echo "  make classify IMAGE=$$(sed -n 's/^\([^,]*\),.*,test,.*/\1/p' $(OUT)/manifest.csv | head -1 | sed 's|^|$(OUT)/|')"
+	@echo "Then: make DATA=your/folder PRESET=full   (`make help` lists all)"
+
+help:
+	@echo "EdgeGlyph: from a few labeled characters to a classifier on a board."
+	@echo
+	@echo "  make             all stages below, to an evaluated classifier in $(OUT)/"
+	@echo "  make data        find or draw characters, split them     $(OUT)/manifest.csv"
+	@echo "  make train       train the semi-supervised GAN           $(OUT)/training/"
+	@echo "  make freeze      export the network                      $(OUT)/frozen_model.pb, model.onnx"
+	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
+	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
+	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make classify IMAGE=file     say what character an image shows"
+	@echo "  make ship        put this classifier into models/$(NAME)/"
+	@echo "  make test, make check        the tests; lint and types"
+	@echo "  make clean       remove $(OUT)/"
+	@echo
+	@echo "Variables (now):"
+	@echo "  DATA=$(DATA)        'synthetic', or labeled images: class folders, Chars74K, .csv, list file"
+	@echo "  PRESET=$(PRESET)            tiny (seconds), quick (minutes), full (an hour), or a .toml file"
+	@echo "  LABELS=$(LABELS)              labels used per class; the other images are used without theirs"
+	@echo "  ALPHABET=$(ALPHABET)               the classes in order; empty is 0-9A-Za-z"
+	@echo "  SKIP_UNREADABLE=1       leave unreadable images out instead of stopping"
+	@echo "  BOARD=$(BOARD)              host, zedboard"
+	@echo "  VENDOR=1                also run the vendor's quantizer where it is installed"
+	@echo "  OUT=$(OUT) NAME=$(NAME)    where results go, and the bundle's name"
+	@echo "  TENSORFLOW=train|gpu    tensorflow-cpu (default) or the full package"
+
+# --- The environment -------------------------------------------------------------------------
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "EdgeGlyph needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python lacks venv; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@echo "setting up $(VENV) (about 2 GB, a minute or two) …"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$(TENSORFLOW),fonts,quantize,dev]'
+	@touch $@
+
+# --- The stages --------------------------------------------------------------------------------
+# A stamp holds all that a stage's result depends on, and changes only when that does.
+
+data: $(OUT)/manifest.csv
+train: $(OUT)/training/result.json
+freeze: $(OUT)/freeze.json
+quantize: $(OUT)/quantization.json
+compile: $(BUNDLE)
+evaluate: $(OUT)/evaluation.json
+	@cat $(OUT)/evaluation.txt
+
+$(STAMPS)/data: FORCE | $(INSTALLED)
+	@$(PY) -m semi_supervised stamp data $(DATA_OPTIONS) --file $@
+$(STAMPS)/train: FORCE | $(INSTALLED)
+	@$(PY) -m semi_supervised stamp train $(TRAIN_OPTIONS) --file $@
+$(STAMPS)/quantize: FORCE | $(INSTALLED)
+	@mkdir -p $(@D) && echo '$(QUANTIZE_OPTIONS) $(VENDOR)' | cmp -s - $@ || \
+	  echo '$(QUANTIZE_OPTIONS) $(VENDOR)' > $@
+
+$(OUT)/manifest.csv: $(STAMPS)/data
+	@echo "== data: characters and their splits"
+	@$(PY) -m semi_supervised data $(DATA_OPTIONS)
+
+$(OUT)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/train
+	@echo "== train: semi-supervised GAN, preset $(PRESET)"
+	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_OPTIONS)
+
+$(OUT)/freeze.json: $(OUT)/training/result.json
+	@echo "== freeze: frozen graph, SavedModel, ONNX"
+	@$(PY) -m semi_supervised freeze --weights $(OUT)/training/best.npz \
+	  --manifest $(OUT)/manifest.csv --output $(OUT)
+
+$(OUT)/quantization.json: $(OUT)/freeze.json $(STAMPS)/quantize $(wildcard quantize/presets/*.toml)
+	@echo "== quantize: int8 fix points"
+	@$(PY) -m quantize run $(OUT)/frozen_model.pb --calibration $(OUT)/manifest.csv \
+	  --output $(OUT) $(QUANTIZE_OPTIONS)
+ifdef VENDOR
+	@scripts/decent_q.sh --frozen-graph $(OUT)/frozen_model.pb --calibration $(OUT)/calibration.npz \
+	  --output $(OUT)/vendor || { test $$? = 3 && echo "going on with our own quantizer"; }
+endif
+
+$(BUNDLE): $(OUT)/quantization.json
+	@echo "== compile: $@"
+ifneq ($(BOARD),host)
+	@scripts/dnnc.sh --board $(BOARD) --deploy-model $(OUT)/vendor/deploy_model.pb --net $(NAME) \
+	  --output $(OUT)/vendor || { test $$? = 3 && echo "going on with a bundle for the board's CPU"; }
+endif
+	@$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME) --board $(BOARD) \
+	  $(if $(filter-out host,$(BOARD)),$$(test -f $(OUT)/vendor/dpu_$(NAME)_0.elf && echo --dpu-kernel $(OUT)/vendor/dpu_$(NAME)_0.elf))
+
+$(OUT)/evaluation.json: $(BUNDLE)
+	@echo "== evaluate: every network on the test images"
+	@$(PY) -m edge_runtime evaluate --bundle $< --images $(OUT)/manifest.csv --split test \
+	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
+	@mv $@.new $@
+
+# --- Use, keep, test -----------------------------------------------------------------------------
+
+# The bundle just built if there is one, else the one that ships with the project.
+classify: | $(INSTALLED)
+	@test -n "$(IMAGE)" || { echo "name an image: make classify IMAGE=crop.png" >&2; exit 2; }
+	@$(PY) -m edge_runtime classify \
+	  --bundle $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED)) $(if $(JSON),--json) $(IMAGE)
+
+ship: $(OUT)/evaluation.json
+	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME)
+
+test: | $(INSTALLED)
+	@$(PY) -m pytest
+
+check: | $(INSTALLED)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/shellcheck scripts/*.sh .ci/run
+
+clean:
+	@rm -rf "$(OUT)"

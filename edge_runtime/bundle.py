@@ -1,0 +1,259 @@
+"""The bundle: ONE file with everything that a board needs to classify, and to prove that it can.
+
+Sections (docs/bundle.md): ``manifest`` and ``layers`` in JSON, ``weights`` as int8, ``scores`` as
+512 u64, ``golden`` vectors, and where a vendor's compiler made one, ``dpu_kernel``.
+"""
+
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime import container, integer, preprocess
+from edge_runtime.alphabet import Alphabet
+from edge_runtime.errors import BundleError, EdgeGlyphError, VerificationError
+from edge_runtime.files import write_bytes
+from edge_runtime.integer import AvgPool, Conv, Int8, IntegerNetwork, Layer
+from edge_runtime.scores import ScoreTable
+
+_COUNT = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class GoldenVectors:
+    """Inputs with what every layer must make of them.
+
+    inputs : int8 [N, height, width, channels];  checksums : [N][layers] CRC-32 of the outputs
+    logits : int8 [N, classes]
+    """
+
+    inputs: Int8
+    checksums: tuple[tuple[int, ...], ...]
+    logits: Int8
+
+    @classmethod
+    def record(cls, network: IntegerNetwork, inputs: Int8) -> "GoldenVectors":
+        """Run the reference on ``inputs`` and keep what it says."""
+        sums = tuple(
+            tuple(integer.checksums(network, inputs[i : i + 1])) for i in range(len(inputs))
+        )
+        return cls(inputs, sums, integer.run(network, inputs))
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A compiled classifier.
+
+    manifest : provenance and settings as JSON values; see docs/bundle.md for its keys
+    dpu_kernel : the vendor compiler's output for one board, or empty
+    """
+
+    name: str
+    alphabet: Alphabet
+    network: IntegerNetwork
+    scores: ScoreTable
+    golden: GoldenVectors
+    manifest: dict[str, Any] = field(default_factory=dict)
+    dpu_kernel: bytes = b""
+
+    def __post_init__(self) -> None:
+        classes = self.golden.logits.shape[-1]
+        if len(self.alphabet) != classes:
+            raise ValueError(f"{len(self.alphabet)} symbols, but the network has {classes} classes")
+
+    def self_test(self) -> None:
+        """Run the golden vectors; `VerificationError` names the first layer that differs."""
+        for i, expected in enumerate(self.golden.checksums):
+            found = integer.checksums(self.network, self.golden.inputs[i : i + 1])
+            for layer, want, have in zip(self.network.layers, expected, found, strict=True):
+                if want != have:
+                    raise VerificationError(
+                        f"self-test of bundle {self.name!r} failed: golden vector {i} differs "
+                        f"first at layer {layer.name}; compile the bundle again"
+                    )
+        if not np.array_equal(integer.run(self.network, self.golden.inputs), self.golden.logits):
+            raise VerificationError(f"self-test of bundle {self.name!r} failed: logits differ")
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write a bundle in one step; the same bundle always gives the same bytes."""
+    layers, weights = _pack_layers(bundle.network)
+    manifest = {
+        "name": bundle.name,
+        "alphabet": list(bundle.alphabet.symbols),
+        "preprocessing": {
+            "version": preprocess.VERSION,
+            "side": preprocess.SIDE,
+            "fix_point": preprocess.FIX_POINT,
+        },
+    } | bundle.manifest
+    sections = {
+        "manifest": _json(manifest),
+        "layers": _json(layers),
+        "weights": weights,
+        "scores": struct.pack("<512Q", *bundle.scores.softmax, *bundle.scores.fake),
+        "golden": _pack_golden(bundle.golden),
+    }
+    if bundle.dpu_kernel:
+        sections["dpu_kernel"] = bundle.dpu_kernel
+    write_bytes(path, container.pack(sections))
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises
+    ------
+    BundleError
+        When the file is missing, truncated, damaged, or says something impossible.
+    """
+    try:
+        if path.stat().st_size > container.MAX_BYTES:
+            raise BundleError(f"{path}: over the limit of {container.MAX_BYTES:,} bytes")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such bundle; `make compile` writes one") from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
+    sections = container.unpack(data, str(path))
+    try:
+        manifest = json.loads(sections["manifest"])
+        network = _unpack_layers(json.loads(sections["layers"]), sections["weights"])
+        if manifest["preprocessing"]["version"] != preprocess.VERSION:
+            raise ValueError(
+                f"preprocessing version {manifest['preprocessing']['version']}, "
+                f"this program has {preprocess.VERSION}"
+            )
+        table = struct.unpack("<512Q", sections["scores"])
+        return Bundle(
+            name=str(manifest["name"]),
+            alphabet=Alphabet(tuple(manifest["alphabet"])),
+            network=network,
+            scores=ScoreTable(table[:256], table[256:]),
+            golden=_unpack_golden(sections["golden"], network),
+            manifest=manifest,
+            dpu_kernel=sections.get("dpu_kernel", b""),
+        )
+    except KeyError as error:
+        raise BundleError(f"{path}: lacks {error}; compile it again") from None
+    except (ValueError, TypeError, AttributeError, struct.error, EdgeGlyphError) as error:
+        raise BundleError(f"{path}: not a usable bundle ({error})") from None
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode("utf-8")
+
+
+def _pack_layers(network: IntegerNetwork) -> tuple[dict[str, Any], bytes]:
+    weights = bytearray()
+    rows: list[dict[str, Any]] = []
+    for layer in network.layers:
+        row: dict[str, Any] = {"name": layer.name, "source": layer.source}
+        if isinstance(layer, Conv):
+            row |= {
+                "kind": "conv",
+                "weights": {"offset": len(weights), "shape": list(layer.weights.shape)},
+                "bias": {"offset": len(weights) + layer.weights.size},
+                "stride": list(layer.stride),
+                "pad": list(layer.pad),
+                "relu": layer.relu,
+                "shift_cut": layer.shift_cut,
+                "shift_bias": layer.shift_bias,
+            }
+            weights += layer.weights.tobytes() + layer.bias.tobytes()
+        else:
+            row |= {
+                "kind": "avg_pool",
+                "kernel": list(layer.kernel),
+                "stride": list(layer.stride),
+                "multiplier": layer.multiplier,
+                "shift": layer.shift,
+            }
+        rows.append(row | {"fix_point": layer.fix_point})
+    head = {"shape": list(network.input_shape), "fix_point": network.input_fix_point}
+    return {"input": head, "layers": rows}, bytes(weights)
+
+
+def _unpack_layers(table: dict[str, Any], weights: bytes) -> IntegerNetwork:
+    shape = tuple(table["input"]["shape"])
+    if len(shape) != 3 or not all(isinstance(n, int) and 1 <= n <= 4096 for n in shape):
+        raise ValueError(f"input shape {shape}")
+    layers = tuple(_unpack_layer(row, weights) for row in table["layers"])
+    return IntegerNetwork(shape, int(table["input"]["fix_point"]), layers)
+
+
+def _unpack_layer(row: dict[str, Any], weights: bytes) -> Layer:
+    name, source, fix_point = str(row["name"]), int(row["source"]), int(row["fix_point"])
+    if row["kind"] == "conv":
+        shape = tuple(int(n) for n in row["weights"]["shape"])
+        return Conv(
+            name,
+            source,
+            _int8(weights, int(row["weights"]["offset"]), shape),
+            _int8(weights, int(row["bias"]["offset"]), shape[:1]),
+            _pair(row["stride"]),
+            _four(row["pad"]),
+            bool(row["relu"]),
+            int(row["shift_cut"]),
+            int(row["shift_bias"]),
+            fix_point,
+        )
+    if row["kind"] == "avg_pool":
+        return AvgPool(
+            name,
+            source,
+            _pair(row["kernel"]),
+            _pair(row["stride"]),
+            int(row["multiplier"]),
+            int(row["shift"]),
+            fix_point,
+        )
+    raise ValueError(f"layer {name} is of unknown kind {row['kind']!r}")
+
+
+def _int8(weights: bytes, offset: int, shape: tuple[int, ...]) -> Int8:
+    count = int(np.prod(shape, dtype=np.int64))
+    if min(shape) < 1 or offset < 0 or offset + count > len(weights):
+        raise ValueError(f"weights {shape} at {offset} lie outside their section")
+    return np.frombuffer(weights, np.int8, count, offset).reshape(shape)
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    first, second = (int(v) for v in values)
+    return first, second
+
+
+def _four(values: Any) -> tuple[int, int, int, int]:
+    a, b, c, d = (int(v) for v in values)
+    return a, b, c, d
+
+
+def _pack_golden(golden: GoldenVectors) -> bytes:
+    out = bytearray(_COUNT.pack(len(golden.inputs)))
+    for x, sums, logits in zip(golden.inputs, golden.checksums, golden.logits, strict=True):
+        out += x.tobytes() + struct.pack(f"<{len(sums)}I", *sums) + logits.tobytes()
+    return bytes(out)
+
+
+def _unpack_golden(data: bytes, network: IntegerNetwork) -> GoldenVectors:
+    (count,) = _COUNT.unpack_from(data)
+    shape = network.input_shape
+    pixels, layers = int(np.prod(shape)), len(network.layers)
+    last = network.layers[-1]
+    if not isinstance(last, Conv):
+        raise ValueError("the last layer is no dense layer")
+    classes = last.weights.shape[0]
+    record = np.dtype(
+        [("x", "i1", (pixels,)), ("sums", "<u4", (layers,)), ("logits", "i1", (classes,))]
+    )
+    if count < 1 or len(data) != _COUNT.size + count * record.itemsize:
+        raise ValueError(f"{count} golden vectors do not fill their section")
+    rows = np.frombuffer(data, record, count, _COUNT.size)
+    return GoldenVectors(
+        rows["x"].reshape(count, *shape),
+        tuple(tuple(int(s) for s in row) for row in rows["sums"]),
+        rows["logits"].reshape(count, classes),
+    )

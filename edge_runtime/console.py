@@ -1,0 +1,75 @@
+"""What all command lines share, and ``edgeglyph``, the one command over them."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from edge_runtime.errors import EdgeGlyphError
+
+_COMMANDS = {
+    "classify": ("edge_runtime", "classify images with a bundle"),
+    "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
+    "data": ("semi_supervised", "find or draw characters and split them"),
+    "train": ("semi_supervised", "train the semi-supervised GAN"),
+    "freeze": ("semi_supervised", "export the trained network"),
+    "quantize": ("quantize", "turn a frozen network into integers"),
+    "compile": ("quantize", "make a bundle for a board"),
+    "verify": ("quantize", "prove that all integer forms agree"),
+    "info": ("quantize", "show a bundle's layers and fix points"),
+}
+
+
+def run_command(
+    run: Callable[[argparse.Namespace], int],
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+) -> int:
+    """Parse and run; a user's mistake becomes one line on stderr and exit code 2.
+
+    Results go to stdout, logs to stderr. Ctrl-C ends with 130, as in a shell.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = parser.parse_args(arguments)
+    try:
+        return run(options)
+    except EdgeGlyphError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        return 141
+
+
+def main() -> int:
+    """Entry point of the console command ``edgeglyph COMMAND …``."""
+    width = max(map(len, _COMMANDS))
+    usage = (
+        "usage: edgeglyph COMMAND …\n\n"
+        + "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in _COMMANDS.items())
+        + "\n\n`edgeglyph COMMAND --help` explains one of them."
+    )
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
+        print(usage)
+        return 0
+    name, rest = sys.argv[1], sys.argv[2:]
+    if name not in _COMMANDS:
+        print(f"edgeglyph: no command {name!r}\n{usage}", file=sys.stderr)
+        return 2
+    package = _COMMANDS[name][0]
+    # By name, because this package stands below the others and a board has only this one.
+    try:
+        command = importlib.import_module(f"{package}.__main__")
+    except ImportError as error:
+        print(
+            f"edgeglyph: {name} needs more packages ({error}): "
+            "pip install 'edgeglyph[train,quantize]'",
+            file=sys.stderr,
+        )
+        return 2
+    code: int = command.main(["run" if name == "quantize" else name, *rest])
+    return code

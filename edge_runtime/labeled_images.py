@@ -1,0 +1,166 @@
+"""Find labeled images: the official Chars74K layout, class folders, a CSV, a list file.
+
+One reader for training, calibration and evaluation. Nothing is decoded here, so that a folder
+of a million images is listed in seconds.
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.alphabet import FOLDER_FORMS, Alphabet
+from edge_runtime.errors import LabelError
+from edge_runtime.images import IMAGE_SUFFIXES
+
+# Folders of the official Chars74K archives and the kind of character that each holds. The images of
+# English/Hnd are in English/Hnd/Img, so Img is looked for last.
+_CHARS74K_SOURCES = {"Hnd": "hand", "Fnt": "font", "Img": "scene"}
+_NOT_IMAGES = frozenset({"Msk", "Trj"})  # masks and pen strokes of Chars74K
+
+
+@dataclass(frozen=True)
+class LabeledImage:
+    """One image file, its label, the kind of source it is from and, in a manifest, its split."""
+
+    path: Path
+    label: str
+    source: str
+    split: str = ""
+    sha256: str = ""
+
+
+def find_labeled_images(
+    path: Path, alphabet: Alphabet, split: str | None = None
+) -> list[LabeledImage]:
+    """List the labeled images of a source, sorted by file name.
+
+    Parameters
+    ----------
+    path : a folder with class folders (any depth, as in the Chars74K archives), a ``.csv`` with
+        the header ``file,label`` (a manifest is one), or a text file of ``path label`` lines;
+        relative names count from the file's own folder.
+    alphabet : labels must be symbols of it.
+    split : keep only this split of a manifest ("train", "validation", "test").
+
+    Raises
+    ------
+    LabelError
+        Missing path, no images, a label outside the alphabet, one file with two labels.
+    """
+    if path.is_dir():
+        if split is not None:
+            raise LabelError(f"{path}: is a folder; only a manifest has the split {split!r}")
+        images = list(_from_folder(path, alphabet))
+    elif path.is_file():
+        rows = _from_csv(path) if path.suffix.lower() == ".csv" else _from_list(path)
+        images = _checked(path, rows, alphabet)
+        if split is not None:
+            images = _of_split(path, images, split)
+        else:
+            images = [image for image in images if image.split != "excluded"]
+    else:
+        raise LabelError(f"{path}: no such file or folder")
+    if not images:
+        raise LabelError(
+            f"{path}: no labeled images found; expected class folders named {FOLDER_FORMS}, "
+            "a .csv with the header file,label or a list of 'path label' lines"
+        )
+    return sorted(images, key=lambda image: str(image.path))
+
+
+def _of_split(path: Path, images: list[LabeledImage], split: str) -> list[LabeledImage]:
+    known = sorted({image.split for image in images} - {""})
+    if not known:
+        raise LabelError(f"{path}: has no column 'split'; `make data` writes a manifest with one")
+    chosen = [image for image in images if image.split == split]
+    if not chosen:
+        raise LabelError(f"{path}: no image of split {split!r}; it has {', '.join(known)}")
+    return chosen
+
+
+def _from_folder(root: Path, alphabet: Alphabet) -> Iterator[LabeledImage]:
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        subfolders[:] = sorted(
+            name for name in subfolders if name not in _NOT_IMAGES and not name.startswith(".")
+        )
+        names = sorted(name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        here = Path(folder)
+        if not names:
+            if not files and not subfolders and alphabet.symbol_of_folder(here.name):
+                raise LabelError(f"{here}: this class folder is empty; fill it or remove it")
+            continue
+        symbol = alphabet.symbol_of_folder(here.name)
+        if symbol is None:
+            raise LabelError(
+                f"{here}: holds {names[0]} but its name is no class; name it {FOLDER_FORMS}"
+            )
+        source = _source_of(here)
+        for name in names:
+            yield LabeledImage(here / name, symbol, source)
+
+
+def _source_of(folder: Path) -> str:
+    """Kind of source from the official folder names above: scene, hand, font or folder."""
+    above = folder.resolve().parts[-5:-1]  # English/Img/GoodImg/Bmp/SampleNNN at the most
+    return next((kind for name, kind in _CHARS74K_SOURCES.items() if name in above), "folder")
+
+
+def _from_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.DictReader(_lines(path), strict=True)
+    try:
+        if not {"file", "label"} <= set(reader.fieldnames or []):
+            raise LabelError(f"{path}: the first line must name the columns file,label")
+        for row in reader:
+            if row["file"] is None or row["label"] is None:
+                raise LabelError(f"{path}:{reader.line_num}: a file and a label are needed")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise LabelError(f"{path}:{reader.line_num}: not a CSV line ({error})") from None
+
+
+def _from_list(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        parts = line.strip().rsplit(maxsplit=1)
+        if len(parts) != 2:
+            raise LabelError(f"{path}:{number}: expected 'path label', found {line.strip()!r}")
+        yield number, {"file": parts[0], "label": parts[1]}
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    except UnicodeDecodeError:
+        raise LabelError(f"{path}: not a UTF-8 text file of labels") from None
+
+
+def _checked(
+    path: Path, rows: Iterator[tuple[int, dict[str, str]]], alphabet: Alphabet
+) -> list[LabeledImage]:
+    found: dict[Path, LabeledImage] = {}
+    for number, row in rows:
+        label = row["label"]
+        if label not in alphabet:
+            raise LabelError(
+                f"{path}:{number}: label {label!r} is not among the {len(alphabet)} symbols "
+                "of the alphabet"
+            )
+        file = path.parent / row["file"]
+        if not file.is_file():
+            raise LabelError(f"{path}:{number}: {file}: no such file")
+        earlier = found.get(file)
+        if earlier is not None and earlier.label != label:
+            raise LabelError(
+                f"{path}:{number}: {file} is labeled {label!r} here and {earlier.label!r} before"
+            )
+        found[file] = LabeledImage(
+            file,
+            label,
+            row.get("source") or "list",
+            row.get("split") or "",
+            row.get("sha256") or "",
+        )
+    return list(found.values())

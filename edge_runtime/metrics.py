@@ -1,0 +1,145 @@
+"""Accuracies and what goes with them, each with its n and a 95 % interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.alphabet import Alphabet
+from edge_runtime.scores import MILLION, Millionths
+
+Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+_LOOK_ALIKES = {"o": "0", "i": "1", "l": "1"}  # after folding case
+_BOOTSTRAPS = 200
+_BINS = 15
+
+Classes = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured value, the number of images it is from, and its 95 % interval."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, float | int]:
+        """Return the four numbers, rounded to millionths."""
+        return {
+            "value": round(self.value, 6),
+            "n": self.n,
+            "low": round(self.low, 6),
+            "high": round(self.high, 6),
+        }
+
+
+def wilson(successes: int, n: int) -> Metric:
+    """Proportion with its Wilson score interval (Wilson 1927)."""
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n}")
+    p = successes / n
+    center = p + Z * Z / (2 * n)
+    half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
+    scale = 1 + Z * Z / n
+    return Metric(p, n, max(0.0, (center - half) / scale), min(1.0, (center + half) / scale))
+
+
+def measure(
+    probabilities: Millionths, ranked: Classes, labels: Classes, alphabet: Alphabet
+) -> dict[str, Metric]:
+    """All metrics of one back end on one set.
+
+    Parameters
+    ----------
+    probabilities : int64 [N, classes], millionths
+    ranked : int [N, 3 or more], classes from likeliest on, equal logits by class number
+    labels : int [N]
+    """
+    n = len(labels)
+    best = ranked[:, 0]
+    correct = best == labels
+    confidence = probabilities[np.arange(n), best] / MILLION
+    own = (
+        np.maximum(probabilities[np.arange(n), labels], 0.5) / MILLION
+    )  # 0 means under ½ millionth
+    return {
+        "top1_62": wilson(int(correct.sum()), n),
+        "top1_36": _top1_grouped(best, labels, alphabet, look_alikes=False),
+        "top1_merged": _top1_grouped(best, labels, alphabet, look_alikes=True),
+        "macro": macro_average(correct, labels),
+        "top3": wilson(int((ranked[:, :3] == labels[:, np.newaxis]).any(axis=1).sum()), n),
+        "nll": _mean(-np.log(own)),
+        "ece": calibration_error(confidence, correct),
+    }
+
+
+def group_of(symbol: str, look_alikes: bool) -> str:
+    """Symbol without case; with ``look_alikes``, also O as 0 and I and l as 1."""
+    folded = symbol.casefold()
+    return _LOOK_ALIKES.get(folded, folded) if look_alikes else folded
+
+
+def _top1_grouped(best: Classes, labels: Classes, alphabet: Alphabet, look_alikes: bool) -> Metric:
+    groups = [group_of(symbol, look_alikes) for symbol in alphabet.symbols]
+    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    of_class = np.array([number[group] for group in groups])
+    return wilson(int((of_class[best] == of_class[labels]).sum()), len(labels))
+
+
+def macro_average(correct: npt.NDArray[np.bool_], labels: Classes) -> Metric:
+    """Mean of the per-class accuracies over the classes present.
+
+    Interval: normal, from the sum of the classes' binomial variances, each at its Wilson center so
+    that a class with all right does not count as certain.
+    """
+    classes = np.unique(labels)
+    shares, variance = [], 0.0
+    for c in classes:
+        members = correct[labels == c]
+        m, p = len(members), float(members.mean())
+        shares.append(p)
+        center = (p * m + Z * Z / 2) / (m + Z * Z)
+        variance += center * (1 - center) / (m + Z * Z)
+    value = float(np.mean(shares))
+    half = Z * math.sqrt(variance) / len(classes)
+    return Metric(value, len(labels), max(0.0, value - half), min(1.0, value + half))
+
+
+def calibration_error(
+    confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]
+) -> Metric:
+    """Expected calibration error over 15 equal bins (Guo et al. 2017), bootstrapped interval."""
+    n = len(correct)
+    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+    gaps = confidence - correct
+
+    def error(rows: npt.NDArray[np.int64]) -> float:
+        sums = np.bincount(bins[rows], weights=gaps[rows], minlength=_BINS)
+        return float(np.abs(sums).sum() / n)
+
+    rng = np.random.default_rng(0)
+    draws = [error(rng.integers(n, size=n)) for _ in range(_BOOTSTRAPS)]
+    value = error(np.arange(n))
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return Metric(value, n, min(value, float(low)), max(value, float(high)))
+
+
+def _mean(values: npt.NDArray[np.float64]) -> Metric:
+    n, value = len(values), float(values.mean())
+    half = Z * float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    return Metric(value, n, value - half, value + half)
+
+
+def rank(logits: npt.NDArray[np.generic], count: int) -> Classes:
+    """Classes of the ``count`` largest logits, [N, count]; equal logits by class number."""
+    order: Classes = np.argsort(-logits.astype(np.float64), axis=1, kind="stable")[:, :count]
+    return order
+
+
+def agreement(a: Sequence[int] | Classes, b: Sequence[int] | Classes) -> Metric:
+    """Share of images on which two back ends name the same class."""
+    return wilson(int((np.asarray(a) == np.asarray(b)).sum()), len(a))

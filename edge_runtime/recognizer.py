@@ -1,0 +1,78 @@
+"""The predictor: preprocessing → runner → scores, behind one call."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.bundle import Bundle, read_bundle
+from edge_runtime.errors import ImageError
+from edge_runtime.images import Gray, read_gray
+from edge_runtime.integer import Int8
+from edge_runtime.preprocess import preprocess
+from edge_runtime.runners import Logits, Runner, open_runner
+from edge_runtime.scores import Millionths, Prediction, float_probabilities, predictions
+
+
+class Recognizer:
+    """Classifies gray images with one bundle on one back end.
+
+    >>> recognizer = Recognizer.open(Path("models/scene62/scene62.egb"))   # doctest: +SKIP
+    >>> recognizer.classify([read_gray(Path("crop.png"))])[0].label        # doctest: +SKIP
+    'A'
+    """
+
+    def __init__(self, bundle: Bundle, runner: Runner) -> None:
+        self.bundle = bundle
+        self._runner = runner
+
+    @classmethod
+    def open(cls, path: Path, backend: str = "int8", model: Path | None = None) -> "Recognizer":
+        """Read a bundle and make a back end ready; its self-test runs here, once."""
+        bundle = read_bundle(path)
+        return cls(bundle, open_runner(backend, bundle, path, model))
+
+    @property
+    def integer(self) -> bool:
+        """Whether the logits are the exact integers that a board computes."""
+        return self._runner.integer
+
+    def classify(self, images: Sequence[Gray], top_k: int = 3) -> list[Prediction]:
+        """Classify gray images, uint8 [height, width] each, of any sizes."""
+        if not images:
+            return []
+        inputs = np.stack([preprocess(gray) for gray in images])
+        logits, probabilities, p_real = self.scores(inputs)
+        return predictions(logits, probabilities, p_real, self.bundle.alphabet, top_k)
+
+    def scores(self, inputs: Int8) -> tuple[Logits, Millionths, Millionths]:
+        """Logits [N, classes], class probabilities [N, classes] and p_real [N] of int8 inputs."""
+        logits = self._runner.run(inputs)
+        if logits.dtype == np.int8:
+            probabilities, p_real = self.bundle.scores.probabilities(logits.astype(np.int8))
+        else:
+            probabilities, p_real = float_probabilities(logits.astype(np.float32))
+        return logits, probabilities, p_real
+
+    def classify_files(
+        self, paths: Iterable[Path], top_k: int = 3, batch: int = 64
+    ) -> Iterator[tuple[Path, Prediction | ImageError]]:
+        """Classify files in order; a file that cannot be read yields its error instead."""
+        waiting: list[tuple[Path, Gray | ImageError]] = []
+        for path in paths:
+            try:
+                waiting.append((path, read_gray(path)))
+            except ImageError as error:
+                waiting.append((path, error))
+            if len(waiting) == batch:
+                yield from self._flush(waiting, top_k)
+                waiting.clear()
+        yield from self._flush(waiting, top_k)
+
+    def _flush(
+        self, waiting: list[tuple[Path, Gray | ImageError]], top_k: int
+    ) -> Iterator[tuple[Path, Prediction | ImageError]]:
+        readable = [gray for _, gray in waiting if not isinstance(gray, ImageError)]
+        answers = iter(self.classify(readable, top_k))
+        for path, gray in waiting:
+            yield path, gray if isinstance(gray, ImageError) else next(answers)

@@ -1,0 +1,195 @@
+"""Every knob of data, augmentation and training: defaults ← preset file ← command line."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from edge_runtime.errors import SettingsError
+
+T = TypeVar("T")
+
+PRESETS = ("tiny", "quick", "full")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What images there are and how they are split."""
+
+    seed: int = 1
+    validation_share: float = 0.1
+    test_share: float = 0.1
+    synthetic_per_class: int = 120  # drawn images per class when they are the only source
+    added_per_class: int = 0  # drawn images per class added to the training split of real ones
+
+    def __post_init__(self) -> None:
+        for name in ("validation_share", "test_share"):
+            if not 0 < getattr(self, name) < 0.5:
+                raise SettingsError(f"{name} must lie between 0 and 0.5")
+        if self.synthetic_per_class < 3:
+            raise SettingsError("synthetic_per_class must be at least 3, one for each split")
+        if self.added_per_class < 0:
+            raise SettingsError("added_per_class must not be negative")
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Random changes of training images; no flips and no large rotations (6 and 9, M and W)."""
+
+    rotation_degrees: float = 10.0
+    shift: float = 0.06  # of the side
+    zoom_out: float = 0.9
+    zoom_in: float = 1.25
+    shear_degrees: float = 8.0
+    blur_probability: float = 0.15
+    noise_probability: float = 0.2
+    gamma_probability: float = 0.3
+    invert_probability: float = 0.2  # dark on light and light on dark are the same character
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rotation_degrees <= 15:
+            raise SettingsError("rotation_degrees must lie in 0..15: beyond, a 6 becomes a 9")
+        if not 0.5 <= self.zoom_out <= 1 <= self.zoom_in <= 2:
+            raise SettingsError("zoom_out must lie in 0.5..1 and zoom_in in 1..2")
+        if not 0 <= self.shift <= 0.5:
+            raise SettingsError("shift is a share of the side and must lie in 0..0.5")
+        for name in (
+            "blur_probability",
+            "noise_probability",
+            "gamma_probability",
+            "invert_probability",
+        ):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} must lie in 0..1")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The semi-supervised GAN's training."""
+
+    seed: int = 1
+    epochs: int = 20
+    steps_per_epoch: int = 200  # an epoch is a fixed number of steps, whatever the data's size
+    batch_labeled: int = 128
+    batch_unlabeled: int = 32
+    batch_fake: int = 32
+    drawn_share: float = 0.5  # of the labeled batch, where both drawn and real images exist
+    labels_per_class: int | Literal["all"] = "all"
+    learning_rate: float = 2e-3  # peak; a short warm-up, then a cosine down to zero
+    generator_learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_gan: float = 0.5  # of the real/fake losses beside the labeled cross-entropy
+    label_smoothing: float = 0.05
+    dropout: float = 0.2
+    input_noise: float = 0.1  # keeps the discriminator from living on the fakes' pixel noise
+    averaging: float = 0.999  # decay of the averaged weights, which are what is evaluated and kept
+    generator_width: int = 16
+
+    def __post_init__(self) -> None:
+        at_least_one = (
+            "epochs",
+            "steps_per_epoch",
+            "batch_labeled",
+            "batch_unlabeled",
+            "batch_fake",
+            "generator_width",
+        )
+        for name in at_least_one:
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1")
+        for name in ("drawn_share", "label_smoothing", "dropout", "averaging", "input_noise"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} must lie in 0..1, 1 excluded")
+        for name in ("learning_rate", "generator_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} must be positive")
+        if self.labels_per_class != "all" and self.labels_per_class < 1:
+            raise SettingsError("labels_per_class must be 'all' or at least 1")
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the whole training."""
+        return self.epochs * self.steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of this package; one table of the preset file each."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    train: TrainSettings = field(default_factory=TrainSettings)
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Nested dictionary, for JSON."""
+        return dataclasses.asdict(self)
+
+
+def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
+    """Read a preset, by name or as the path of a TOML file, and apply ``table.key=value`` lines.
+
+    Raises
+    ------
+    SettingsError
+        Unknown preset, table or key; a value of another type or out of range.
+    """
+    if preset in PRESETS:
+        text = (resources.files("semi_supervised") / f"presets/{preset}.toml").read_text("utf-8")
+    elif Path(preset).is_file():
+        text = Path(preset).read_text("utf-8")
+    else:
+        raise SettingsError(
+            f"no preset {preset!r}: there are {', '.join(PRESETS)}, or name a .toml file"
+        )
+    tables = _parse(text, preset)
+    for line in overrides:
+        target, equals, value = line.partition("=")
+        table, dot, key = target.strip().partition(".")
+        if not equals or not dot:
+            raise SettingsError(f"--set takes table.key=value, not {line!r}")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value
+        tables.setdefault(table, {})[key] = parsed
+    known = {f.name: f.default_factory for f in dataclasses.fields(Settings)}
+    for table in tables:
+        if table not in known:
+            raise SettingsError(f"{preset}: no table [{table}]; there are {', '.join(known)}")
+    return Settings(
+        data=_build(DataSettings, tables.get("data", {}), f"{preset} [data]"),
+        augment=_build(AugmentSettings, tables.get("augment", {}), f"{preset} [augment]"),
+        train=_build(TrainSettings, tables.get("train", {}), f"{preset} [train]"),
+    )
+
+
+def _parse(text: str, name: str) -> dict[str, dict[str, Any]]:
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{name}: not a TOML file ({error})") from None
+    for key, value in tables.items():
+        if not isinstance(value, dict):
+            raise SettingsError(f"{name}: {key!r} stands outside of a [table]")
+    return tables
+
+
+def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    defaults = {f.name: f.default for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in defaults:
+            raise SettingsError(f"{where}: no setting {key!r}; there are {', '.join(defaults)}")
+        default = defaults[key]
+        fits = (
+            type(value) is type(default)
+            or (isinstance(default, float) and type(value) is int)
+            or (key == "labels_per_class" and type(value) is int)
+        )
+        if not fits:
+            raise SettingsError(
+                f"{where}: {key} must be of type {type(default).__name__}, not {value!r}"
+            )
+    return kind(**values)

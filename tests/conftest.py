@@ -1,0 +1,88 @@
+"""Small real inputs, drawn by the tests themselves."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from edge_runtime.alphabet import ALPHABET_62, Alphabet
+from edge_runtime.bundle import Bundle, GoldenVectors
+from edge_runtime.integer import AvgPool, Conv, IntegerNetwork
+from edge_runtime.scores import ScoreTable
+
+
+def draw_character(symbol: str, size: int = 28, shade: int = 0, shift: int = 0) -> Image.Image:
+    """A dark character on white, in Pillow's own font."""
+    image = Image.new("L", (size, size + 4), 255)
+    font = ImageFont.load_default(size)
+    ImageDraw.Draw(image).text((size / 4 + shift, 0), symbol, fill=shade, font=font)
+    return image
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of the ten digits, five different images each."""
+    root = tmp_path_factory.mktemp("digits")
+    for symbol in "0123456789":
+        folder = root / f"Sample{int(symbol) + 1:03d}"
+        folder.mkdir()
+        for i in range(5):
+            draw_character(symbol, 24 + 3 * i, 10 * i, i % 3).save(folder / f"{i}.png")
+    return root
+
+
+def toy_network(classes: int, seed: int = 0) -> IntegerNetwork:
+    """A small random integer network with every kind of layer."""
+    rng = np.random.default_rng(seed)
+
+    def random(*shape: int) -> np.ndarray:
+        return rng.integers(-128, 128, shape).astype(np.int8)
+
+    return IntegerNetwork(
+        (32, 32, 1),
+        7,
+        (
+            Conv("conv", -1, random(6, 3, 3, 1), random(6), (4, 4), (0, 1, 0, 1), True, 6, 2, 5),
+            AvgPool("pool", 0, (8, 8), (8, 8), 1, 6, 5),
+            Conv(
+                "dense",
+                1,
+                random(classes, 1, 1, 6),
+                random(classes),
+                (1, 1),
+                (0, 0, 0, 0),
+                False,
+                8,
+                3,
+                3,
+            ),
+        ),
+    )
+
+
+def toy_bundle(alphabet: Alphabet = ALPHABET_62, seed: int = 0) -> Bundle:
+    network = toy_network(len(alphabet), seed)
+    rng = np.random.default_rng(seed + 1)
+    inputs = rng.integers(-128, 128, (3, 32, 32, 1)).astype(np.int8)
+    return Bundle(
+        "toy",
+        alphabet,
+        network,
+        ScoreTable.build(3, 1.0, 1.0),
+        GoldenVectors.record(network, inputs),
+    )
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Call a command line's main(); return exit code, stdout and stderr."""
+
+    def run(main: Callable[[list[str]], int], *arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

@@ -1,0 +1,58 @@
+import pytest
+
+from edge_runtime.errors import SettingsError
+from semi_supervised.settings import PRESETS, load_settings
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_loads(preset):
+    assert load_settings(preset).train.steps > 0
+
+
+def test_the_command_line_wins_over_the_preset_over_the_defaults():
+    settings = load_settings(
+        "tiny", ["train.epochs=7", "train.labels_per_class=5", "train.learning_rate=1"]
+    )
+    assert settings.train.epochs == 7
+    assert settings.train.labels_per_class == 5
+    assert settings.train.learning_rate == 1
+    assert settings.train.batch_labeled == 32  # the preset's
+    assert settings.train.dropout == 0.2  # the default
+
+
+def test_own_preset_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[train]\nepochs = 3\n")
+    assert load_settings(str(path)).train.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train.epoch=3", "no setting 'epoch'; there are seed, epochs"),
+        ("training.epochs=3", r"no table \[training\]; there are data, augment, train"),
+        ("train.epochs=many", "epochs must be of type int, not 'many'"),
+        ("train.epochs=1.5", "must be of type int"),
+        ("train.epochs=0", "epochs must be at least 1"),
+        ("epochs=3", "--set takes table.key=value"),
+        ("train.labels_per_class=0", "'all' or at least 1"),
+        ("augment.rotation_degrees=90", "a 6 becomes a 9"),
+        ("data.test_share=0.9", "between 0 and 0.5"),
+        ("train.dropout=1.0", "1 excluded"),
+    ],
+)
+def test_mistakes_are_named(line, message):
+    with pytest.raises(SettingsError, match=message):
+        load_settings("tiny", [line])
+
+
+def test_unknown_and_damaged_presets(tmp_path):
+    with pytest.raises(SettingsError, match="no preset 'huge': there are tiny, quick, full"):
+        load_settings("huge")
+    path = tmp_path / "bad.toml"
+    path.write_text("[train\n")
+    with pytest.raises(SettingsError, match="not a TOML file"):
+        load_settings(str(path))
+    path.write_text("epochs = 3\n")
+    with pytest.raises(SettingsError, match=r"'epochs' stands outside of a \[table\]"):
+        load_settings(str(path))

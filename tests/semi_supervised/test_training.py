@@ -1,0 +1,261 @@
+"""Networks, losses, training and freezing, against Keras, NumPy and plain formulas."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from edge_runtime.alphabet import parse_alphabet
+from edge_runtime.errors import EdgeGlyphError, InputError, VerificationError
+from edge_runtime.tensorflow_import import import_tensorflow
+
+import_tensorflow()
+
+import keras  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from semi_supervised import freeze as freezing  # noqa: E402
+from semi_supervised import trainer  # noqa: E402
+from semi_supervised.checkpoints import load_best  # noqa: E402
+from semi_supervised.data import make_data  # noqa: E402
+from semi_supervised.losses import (  # noqa: E402
+    loss_fake,
+    loss_feature_matching,
+    loss_labeled,
+    loss_real,
+)
+from semi_supervised.networks import Discriminator, Generator  # noqa: E402
+from semi_supervised.settings import load_settings  # noqa: E402
+
+DIGITS = parse_alphabet("0123456789")
+SETTINGS = load_settings("tiny")
+
+
+def shaken(network, seed=0):
+    """Give every variable (moving statistics too) a random, legal value."""
+    rng = np.random.default_rng(seed)
+    for variable in network.variables:
+        value = rng.normal(0, 0.2, variable.shape)
+        if "variance" in variable.name or "gamma" in variable.name:
+            value = np.abs(value) + 0.5
+        variable.assign(value.astype(np.float32))
+    return network
+
+
+def test_the_discriminator_is_the_specified_network():
+    network = shaken(Discriminator(62, 0.2, 0))
+    layers = [keras.Input((32, 32, 1))]
+    for channels, stride, padding in [
+        (64, 2, "same"),
+        (64, 2, "same"),
+        (64, 2, "same"),
+        (128, 1, "same"),
+        (128, 1, "same"),
+        (128, 1, "valid"),
+    ]:
+        layers += [
+            keras.layers.Conv2D(channels, 3, stride, padding, use_bias=False),
+            keras.layers.BatchNormalization(epsilon=1e-3),
+            keras.layers.ReLU(),
+        ]
+    layers += [keras.layers.AveragePooling2D(2), keras.layers.Flatten(), keras.layers.Dense(62)]
+    reference = keras.Sequential(layers)
+    convolutions = [x for x in reference.layers if isinstance(x, keras.layers.Conv2D)]
+    norms = [x for x in reference.layers if isinstance(x, keras.layers.BatchNormalization)]
+    for i in range(6):
+        convolutions[i].set_weights([network.kernels[i].numpy()])
+        norm = network.norms[i]
+        norms[i].set_weights([v.numpy() for v in (norm.gamma, norm.beta, norm.mean, norm.variance)])
+    reference.layers[-1].set_weights([network.dense_kernel.numpy(), network.dense_bias.numpy()])
+    x = np.random.default_rng(1).uniform(-1, 1, (5, 32, 32, 1)).astype(np.float32)
+    expected = reference(x, training=False).numpy()
+    found = network(tf.constant(x)).logits.numpy()
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    weights = sum(v.numpy().size for v in (*network.kernels, network.dense_kernel))
+    assert weights == 450_880  # "about 450k weights"
+
+
+def test_batch_norm_uses_moving_statistics_outside_training_only():
+    network = Discriminator(10, 0.0, 0)
+    x = tf.random.stateless_normal([8, 32, 32, 1], [1, 2])
+    before = [v.numpy() for v in network.variables]
+    alone = network(x[:1]).logits.numpy()
+    assert np.allclose(network(x).logits.numpy()[:1], alone, atol=1e-5)
+    assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, network.variables, strict=True))
+    trained = network(x, training=True, dropout_seed=tf.constant([0, 0])).logits.numpy()
+    assert not np.allclose(trained[:1], alone, atol=1e-3)
+    assert network.norms[0].mean.numpy().any()
+
+
+def test_generated_images_lie_in_the_range_of_the_inputs():
+    images = Generator(4, 0)(tf.random.stateless_normal([16, 100], [0, 1]) * 10, training=True)
+    assert images.shape == (16, 32, 32, 1)
+    assert -1 <= images.numpy().min() < 0 < images.numpy().max() <= 1
+
+
+def test_losses_are_their_formulas():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (6, 5)).astype(np.float32)
+    labels = rng.integers(0, 5, 6).astype(np.int32)
+    z = np.exp(logits.astype(np.float64)).sum(axis=1)
+    p = np.exp(logits) / z[:, None]
+    smooth = np.eye(5)[labels] * 0.9 + 0.02
+    assert np.isclose(loss_labeled(logits, labels, 0.1), -(smooth * np.log(p)).sum(1).mean(), 1e-5)
+    assert np.isclose(loss_real(logits), -np.log(z / (z + 1)).mean(), 1e-5)
+    assert np.isclose(loss_fake(logits), -np.log(1 / (z + 1)).mean(), 1e-5)
+    a, b = rng.normal(0, 1, (7, 4)), rng.normal(0, 1, (3, 4))
+    assert np.isclose(loss_feature_matching(a, b), ((a.mean(0) - b.mean(0)) ** 2).mean(), 1e-6)
+
+
+def test_learning_rate_warms_up_and_ends_at_zero():
+    train = load_settings("full").train
+    rates = [
+        float(trainer.learning_rate(train, tf.constant(s)))
+        for s in (0, train.warmup_steps, train.steps // 2, train.steps)
+    ]
+    assert rates[0] < 0.01 * train.learning_rate
+    assert rates[1] == pytest.approx(train.learning_rate, rel=0.01)
+    assert rates[2] == pytest.approx(train.learning_rate / 2, rel=0.01)
+    assert rates[3] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def data(class_folders, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    make_data(str(class_folders), folder, DIGITS, SETTINGS.data)
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("trained") / "training"
+    trainer.train(data, output, SETTINGS)
+    return output
+
+
+def arrays(path):
+    with np.load(path) as loaded:
+        return {name: loaded[name] for name in loaded.files}
+
+
+def test_training_leaves_its_files(trained):
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert all(row["validation_n"] == 10 for row in rows)
+    assert (trained / "generated/epoch-002.png").exists()
+    result = json.loads((trained / "result.json").read_text())
+    assert result["best"]["validation_accuracy"] == max(r["validation_accuracy"] for r in rows)
+    assert len(result["manifest_sha256"]) == 64
+
+
+def test_killed_and_resumed_training_is_the_uninterrupted_one(data, trained, tmp_path, monkeypatch):
+    output = tmp_path / "training"
+    batches = trainer.TrainingImages.batches
+
+    def stops(self, start):
+        whole = batches(self, start)
+        yield from (next(whole) for _ in range(6))  # into the middle of the second epoch
+        whole.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer.TrainingImages, "batches", stops)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(data, output, SETTINGS)
+    monkeypatch.undo()
+    assert not (output / "result.json").exists()
+    trainer.train(data, output, SETTINGS)
+    for name in ("checkpoint.npz", "best.npz"):
+        expected, found = arrays(trained / name), arrays(output / name)
+        assert expected.keys() == found.keys()
+        assert all(np.array_equal(expected[k], found[k]) for k in expected), name
+
+
+def test_a_finished_training_is_left_alone_and_another_one_set_aside(data, trained, tmp_path):
+    output = tmp_path / "training"
+    shutil.copytree(trained, output)
+    before = (output / "checkpoint.npz").stat().st_mtime_ns
+    trainer.train(data, output, SETTINGS)
+    assert (output / "checkpoint.npz").stat().st_mtime_ns == before
+    other = load_settings("tiny", ["train.epochs=1", "train.steps_per_epoch=1"])
+    trainer.train(data, output, other)
+    assert (tmp_path / "training.1/checkpoint.npz").stat().st_mtime_ns == before
+
+
+def test_a_diverging_training_says_so(data, tmp_path):
+    wild = load_settings("tiny", ["train.learning_rate=1e30"])
+    with pytest.raises(EdgeGlyphError, match="training diverged at step"):
+        trainer.train(data, tmp_path / "training", wild)
+
+
+def test_damaged_files_are_named(data, trained, tmp_path):
+    output = tmp_path / "training"
+    shutil.copytree(trained, output)
+    (output / "checkpoint.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(InputError, match=r"checkpoint\.npz: damaged checkpoint"):
+        trainer.train(data, output, SETTINGS)
+    (output / "best.npz").write_bytes(b"")
+    with pytest.raises(InputError, match=r"best\.npz: damaged weights"):
+        load_best(output / "best.npz")
+    with pytest.raises(InputError, match="run `make train` first"):
+        load_best(tmp_path / "none.npz")
+
+
+@pytest.fixture(scope="module")
+def frozen(data, trained, tmp_path_factory):
+    output = tmp_path_factory.mktemp("frozen")
+    freezing.freeze(trained / "best.npz", data, output)
+    return output
+
+
+def test_the_frozen_graph_keeps_the_contract(frozen):
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString((frozen / "frozen_model.pb").read_bytes())
+    operators = {node.name: node.op for node in graph_def.node}
+    assert operators["input_real"] == "Placeholder"
+    for i in range(6):
+        suffix = f"_{i}" if i else ""
+        assert operators[f"discriminator/conv2d{suffix}/Conv2D"] == "Conv2D"
+    assert operators["discriminator/dense/MatMul"] == "MatMul"
+    assert operators["discriminator/dense/BiasAdd"] == "BiasAdd"
+    assert operators["discriminator/out"] == "Softmax"
+    assert set(operators.values()) == {
+        "Placeholder",
+        "Const",
+        "Conv2D",
+        "FusedBatchNormV3",
+        "Relu",
+        "Mean",
+        "Reshape",
+        "MatMul",
+        "BiasAdd",
+        "Softmax",
+    }
+    shape = next(n for n in graph_def.node if n.name == "input_real").attr["shape"].shape
+    assert [d.size for d in shape.dim] == [-1, 32, 32, 1]
+    assert all(not n.attr["is_training"].b for n in graph_def.node if n.op == "FusedBatchNormV3")
+
+
+def test_the_onnx_model_keeps_the_contract(frozen):
+    import onnx
+
+    graph = onnx.load(frozen / "model.onnx").graph
+    assert [i.name for i in graph.input] == ["input_real"]
+    assert [o.name for o in graph.output] == ["discriminator/dense/BiasAdd", "discriminator/out"]
+    shape = graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in shape] == ["N", 32, 32, 1]
+    assert not any(":" in name for node in graph.node for name in (*node.input, *node.output))
+
+
+def test_freezing_twice_gives_the_same_bytes(data, trained, frozen, tmp_path):
+    freezing.freeze(trained / "best.npz", data, tmp_path)
+    for name in ("frozen_model.pb", "model.onnx"):
+        assert (tmp_path / name).read_bytes() == (frozen / name).read_bytes(), name
+
+
+def test_an_export_that_differs_is_not_kept(data, trained, tmp_path, monkeypatch):
+    right = freezing._run_onnx
+    monkeypatch.setattr(freezing, "_run_onnx", lambda m, x: right(m, x) + np.float32(0.001))
+    with pytest.raises(VerificationError, match=r"model\.onnx: logits differ .* by 1\.0e-03"):
+        freezing.freeze(trained / "best.npz", data, tmp_path)
+    assert not (tmp_path / "model.onnx").exists()
