@@ -140,15 +140,16 @@ classify: | $(INSTALLED)
 	  --bundle $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED)) $(if $(JSON),--json) $(IMAGE)
 
 ship: $(OUT)/evaluation.json
-	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME)
+	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) --readme README.md
 
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/shellcheck scripts/*.sh .ci/run
+	@$(VENV)/bin/shellcheck -x scripts/*.sh .ci/run
 
 clean:
 	@rm -rf "$(OUT)"

@@ -6,6 +6,7 @@ resumed from a checkpoint continues exactly as if it had not stopped.
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,7 +55,9 @@ class Gan(tf.Module):
         self.optimizer.build(list(self.discriminator.trainable_variables))
         self.generator_optimizer.build(list(self.generator.trainable_variables))
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.best_accuracy = tf.Variable(-1.0, trainable=False, name="best_accuracy")
+        self.best_accuracy = tf.Variable(
+            -1.0, dtype=tf.float64, trainable=False, name="best_accuracy"
+        )
 
     def variables_by_name(self) -> dict[str, tf.Variable]:
         """All state that training needs to go on, by stable names."""
@@ -232,7 +235,7 @@ def _train_epochs(
                 append_history(output / "metrics.jsonl", row)
                 save_checkpoint(output / "checkpoint.npz", gan.variables_by_name())
                 write_png(output / "generated" / f"epoch-{epoch:03d}.png", _sheet(gan))
-                bar.write(_line(row, train.epochs, better))
+                bar.write(_line(row, train.epochs, better), file=sys.stderr)
         finally:
             batches.close()  # type: ignore[attr-defined]
 

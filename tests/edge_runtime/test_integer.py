@@ -12,10 +12,7 @@ from tests.conftest import toy_network
 
 def floor_half_up(total, shift):
     """floor(total / 2^shift + 1/2) clipped to int8, in Python's unbounded integers."""
-    if shift <= 0:
-        value = total * 2**-shift
-    else:
-        value = (2 * total + 2**shift) // (2 * 2**shift)
+    value = total * 2**-shift if shift <= 0 else (2 * total + 2**shift) // (2 * 2**shift)
     return max(-128, min(127, value))
 
 

@@ -109,7 +109,7 @@ def test_bad_folders(tmp_path):
         find_labeled_images(tmp_path, ALPHABET_62)
     put(tmp_path / "x/a.png")
     put(tmp_path / "cats/a.png")
-    with pytest.raises(LabelError, match="cats: holds a.png but its name is no class; name it"):
+    with pytest.raises(LabelError, match=r"cats: holds a\.png but its name is no class; name it"):
         find_labeled_images(tmp_path, ALPHABET_62)
 
 

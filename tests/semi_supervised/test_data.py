@@ -36,7 +36,7 @@ def test_at_least_forty_families_have_all_symbols(faces):
 def test_fonts_lacking_a_symbol_are_left_out():
     greek = {face.family for face in find_faces(parse_alphabet("αβγ"))}
     assert 0 < len(greek) < 40
-    with pytest.raises(InputError, match="none of the .* font families has all"):
+    with pytest.raises(InputError, match=r"none of the .* font families has all"):
         find_faces(parse_alphabet("𓀀𓀁"))
 
 
@@ -200,7 +200,7 @@ def test_drawn_characters_are_added_to_training_alone(class_folders, tmp_path):
     assert {image.source for image in held_out} == {"folder"}
 
 
-def test_an_image_that_changed_after_the_manifest_is_refused(manifest, class_folders):
+def test_an_image_that_changed_after_the_manifest_is_refused(manifest):
     victim = find_labeled_images(manifest, DIGITS, "validation")[0].path
     original = victim.read_bytes()
     try:
