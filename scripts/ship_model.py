@@ -85,64 +85,21 @@ def card(folder: Path, name: str) -> str:
         tablefmt="github",
         disable_numparse=True,
     )
-    settings = json.dumps(training["settings"], indent=1)
-    return f"""# {name}
-
-A classifier of the {len(data["alphabet"])} characters 0-9 A-Z a-z: 32×32 gray pixels in, int8 logits out.
-
-| file | what |
-| --- | --- |
-| {name}.egb | the bundle: all that a board or `edge_runtime` needs |
-| frozen_model.pb, model.onnx | the float network |
-| model_int8.onnx | the same integers in stock ONNX Runtime |
-| best.npz | averaged weights of the best epoch |
-| \\*.json, metrics.jsonl | settings, hashes and figures of every stage |
-
-    python -m edge_runtime classify --bundle models/{name}/{name}.egb IMAGE...
-
-## Data
-
-Training {counts["train"]:,}, validation {counts["validation"]:,}, test {counts["test"]:,} images; {counts["excluded"]}
-left out because identical files carry different labels. Real characters: half of Chars74K's natural-scene
-images and hand-drawn characters of 40 writers (T. E. de Campos, B. R. Babu, M. Varma, "Character recognition
-in natural images", VISAPP 2009). Beside them, in training alone: characters drawn from open-license
-fonts. The images are not part of the project. Classes are as uneven as street signs are.
-
-![one image of each class and source, as the network sees them](characters.png)
-
-## Figures
-
-On the test split, which no choice was made on (the best epoch, {best["epoch"]}, was chosen on validation:
-{100 * best["validation_accuracy"]:.2f} % of {best["validation_n"]:,}):
-
-{table(figures)}
-
-{by_source}
-
-Test images come from the same photographs as training images (crops of one sign fall into both), so
-expect less on other streets. Verified on: host CPU. Not verified: DPU silicon.
-
-## Quantization
-
-int8, power-of-two fix points, method {quantized["method"]}, on {quantized["calibration"]["count"]} training images.
-
-## Limits
-
-Crops of single upright characters, tight boxes. O, o and 0, or I, l and 1, often cannot be told apart
-without their neighbours. `p_real` is not calibrated: do not rely on it to reject background. Not for
-decisions about people.
-
-## Training
-
-{training["seconds"] / 60:.0f} minutes on two shared CPU cores; `make DATA=… PRESET=full NAME={name}` with
-these settings. The generator's characters at the end:
-
-![generated characters](generated.png)
-
-```json
-{settings}
-```
-"""
+    template = Path(__file__).with_name("model_card.md").read_text("utf-8")
+    return template.format(
+        name=name,
+        classes=len(data["alphabet"]),
+        **counts,
+        epoch=best["epoch"],
+        best_validation=100 * best["validation_accuracy"],
+        best_n=best["validation_n"],
+        table=table(figures),
+        by_source=by_source,
+        method=quantized["method"],
+        calibrated=quantized["calibration"]["count"],
+        minutes=training["seconds"] / 60,
+        settings=json.dumps(training["settings"], indent=1),
+    )
 
 
 def table(figures: dict[str, Any]) -> str:

@@ -1,0 +1,171 @@
+"""All stages by make at the tiny preset, as a newcomer runs them; and the shipped model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from edge_runtime.alphabet import ALPHABET_62
+from edge_runtime.bundle import read_bundle
+from edge_runtime.recognizer import Recognizer
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "models/scene62/scene62.egb"
+ARTIFACTS = [
+    "manifest.csv",
+    "data.json",
+    "characters.png",
+    "training/best.npz",
+    "training/result.json",
+    "freeze.json",
+    "frozen_model.pb",
+    "model.onnx",
+    "saved_model/saved_model.pb",
+    "quantization.json",
+    "model_int8.onnx",
+    "chars.egb",
+    "evaluation.json",
+]
+
+
+def make(*arguments, check=True):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    found = subprocess.run(
+        ["make", "--no-print-directory", f"VENV={sys.prefix}", "PRESET=tiny", *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if check:
+        assert found.returncode == 0, found.stdout + found.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("build") / "out"
+    return out, make(f"OUT={out}")
+
+
+def times(out):
+    return {name: (out / name).stat().st_mtime_ns for name in ARTIFACTS}
+
+
+def test_make_leaves_every_artifact_and_ends_with_the_table(built):
+    out, run = built
+    assert all((out / name).stat().st_size > 0 for name in ARTIFACTS)
+    for words in (
+        "float TensorFlow",
+        "frozen graph",
+        "int8 (reference)",
+        "agrees with float",
+        "n = 62 images",
+        "make classify IMAGE=",
+    ):
+        assert words in run.stdout, run.stdout
+
+
+def test_all_networks_answer_and_the_equal_ones_agree(built):
+    out, _ = built
+    figures = json.loads((out / "evaluation.json").read_text())
+    assert figures["n"] == 62
+    assert set(figures["backends"]) == {"tf-saved-model", "tf", "onnx", "int8", "onnx-int8"}
+    for result in figures["backends"].values():
+        assert result["n"] == 62
+        assert all(m["low"] <= m["value"] <= m["high"] for m in result["metrics"].values())
+    for pair in ("tf-saved-model = tf", "tf = onnx", "int8 = onnx-int8"):
+        assert figures["agreement"][pair]["value"] == 1
+
+
+def test_a_second_make_does_nothing(built):
+    out, _ = built
+    before = times(out)
+    run = make(f"OUT={out}")
+    assert times(out) == before
+    assert "==" not in run.stdout
+
+
+def test_a_changed_method_redoes_only_what_follows(built):
+    out, _ = built
+    before = times(out)
+    make(f"OUT={out}", "METHOD=non-overflow")
+    changed = {name for name, time in times(out).items() if time != before[name]}
+    assert changed == {"quantization.json", "model_int8.onnx", "chars.egb", "evaluation.json"}
+    assert json.loads((out / "quantization.json").read_text())["method"] == "non-overflow"
+
+
+def test_a_board_without_the_vendors_tools_gets_a_cpu_bundle(built):
+    out, _ = built
+    run = make(f"OUT={out}", "METHOD=non-overflow", "BOARD=zedboard", "compile")
+    assert "dnnc (DNNDK 3.x) is not on PATH" in run.stderr
+    assert "going on with a bundle for the board's CPU" in run.stdout
+    assert read_bundle(out / "chars-zedboard.egb").manifest["board"] == "zedboard"
+
+
+def test_make_classify(built):
+    out, _ = built
+    image = next(out.glob("drawn-*/Sample011/*.png"))
+    run = make(f"OUT={out}", "classify", f"IMAGE={image}")
+    assert run.stdout.startswith(f"{image}: ")
+    run = make(f"OUT={out}", "classify", check=False)
+    assert "name an image" in run.stderr
+
+
+def test_bad_data_stops_with_one_line_and_loses_nothing(built, tmp_path):
+    out, _ = built
+    before = times(out)
+    run = make(f"OUT={out}", f"DATA={tmp_path / 'none'}", check=False)
+    assert run.returncode == 2
+    assert "no such file or folder" in run.stderr
+    assert times(out) == before
+
+
+@pytest.fixture(scope="module")
+def clean_characters():
+    """The alphabet in Pillow's own font, which no training saw, as crops of two sizes."""
+    images, labels = [], []
+    for size in (24, 60):
+        font = ImageFont.load_default(size)
+        for symbol in ALPHABET_62.symbols:
+            left, top, right, bottom = font.getbbox(symbol)
+            image = Image.new("L", (int(right - left) + 6, int(bottom - top) + 6), 230)
+            ImageDraw.Draw(image).text((3 - left, 3 - top), symbol, fill=30, font=font)
+            images.append(np.asarray(image))
+            labels.append(symbol)
+    return images, labels
+
+
+def test_the_shipped_model_reads_clean_characters(clean_characters):
+    images, labels = clean_characters
+    answers = Recognizer.open(SHIPPED).classify(images)
+    right = sum(a.label.casefold() == s.casefold() for a, s in zip(answers, labels, strict=True))
+    assert right >= 0.85 * len(labels)
+
+
+def test_the_shipped_model_gives_the_same_integers_everywhere(clean_characters):
+    images, _ = clean_characters
+    reference = Recognizer.open(SHIPPED).classify(images)
+    assert Recognizer.open(SHIPPED, "onnx-int8").classify(images) == reference
+    floats = Recognizer.open(SHIPPED, "onnx").classify(images)
+    same = sum(a.label == b.label for a, b in zip(reference, floats, strict=True))
+    assert same >= 0.97 * len(images)
+
+
+def test_the_readme_table_is_the_shipped_models(tmp_path):
+    script = ROOT / "scripts/ship_model.py"
+    copy = tmp_path / "README.md"
+    copy.write_text((ROOT / "README.md").read_text("utf-8"), "utf-8")
+    code = (
+        f"import runpy, pathlib; m = runpy.run_path({str(script)!r}); "
+        f"m['write_table'](pathlib.Path({str(copy)!r}), "
+        f"pathlib.Path({str(SHIPPED.with_name('evaluation.json'))!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert copy.read_text("utf-8") == (ROOT / "README.md").read_text("utf-8")
