@@ -35,7 +35,7 @@ all: $(OUT)/evaluation.json
 	@echo
 	@echo "The classifier is $(BUNDLE). Try it:"
 	@echo "  make classify IMAGE=$$(sed -n 's/^\([^,]*\),.*,test,.*/\1/p' $(OUT)/manifest.csv | head -1 | sed 's|^|$(OUT)/|')"
-	@echo "Then: make DATA=your/folder PRESET=full   (`make help` lists all)"
+	@echo "Then: make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
 	@echo "EdgeGlyph: from a few labeled characters to a classifier on a board."
@@ -52,16 +52,19 @@ help:
 	@echo "  make test, make check        the tests; lint and types"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
-	@echo "Variables (now):"
-	@echo "  DATA=$(DATA)        'synthetic', or labeled images: class folders, Chars74K, .csv, list file"
-	@echo "  PRESET=$(PRESET)            tiny (seconds), quick (minutes), full (an hour), or a .toml file"
-	@echo "  LABELS=$(LABELS)              labels used per class; the other images are used without theirs"
-	@echo "  ALPHABET=$(ALPHABET)               the classes in order; empty is 0-9A-Za-z"
-	@echo "  SKIP_UNREADABLE=1       leave unreadable images out instead of stopping"
-	@echo "  BOARD=$(BOARD)              host, zedboard"
-	@echo "  VENDOR=1                also run the vendor's quantizer where it is installed"
-	@echo "  OUT=$(OUT) NAME=$(NAME)    where results go, and the bundle's name"
-	@echo "  TENSORFLOW=train|gpu    tensorflow-cpu (default) or the full package"
+	@echo "Variables, and what they are now:"
+	@printf '  %-22s %s\n' \
+	  "DATA=$(DATA)" "'synthetic', or labeled images: class folders, Chars74K, .csv, list file" \
+	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (an hour), or a .toml file" \
+	  "LABELS=$(LABELS)" "labels used per class; the other images are used without theirs" \
+	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
+	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
+	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
+	  "BOARD=$(BOARD)" "$(basename $(notdir $(wildcard edge_runtime/boards/*.toml)))" \
+	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \
+	  "OUT=$(OUT)" "where results go" \
+	  "NAME=$(NAME)" "what the bundle is called" \
+	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
 
 # --- The environment -------------------------------------------------------------------------
 

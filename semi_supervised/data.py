@@ -79,6 +79,9 @@ def make_data(
         added = _draw(output, alphabet, settings.added_per_class, settings.seed)
     read, skipped = _look_into(images, skip_unreadable)
     split = split_images(read, alphabet, settings)
+    for image in split:
+        if image.split == "excluded":
+            log.warning("left out: %s: an identical file has another label", image.path)
     drawn, _ = _look_into(added, skip_unreadable=False)
     split += [replace(image, split="train") for image in drawn]
     report = DataReport(split, skipped)
