@@ -67,7 +67,7 @@ def main() -> int:
     except ImportError as error:
         print(
             f"edgeglyph: {name} needs more packages ({error}): "
-            "pip install 'edgeglyph[train,quantize]'",
+            "pip install 'edgeglyph[train,quantize]', or 'edgeglyph[quantize]' for .onnx alone",
             file=sys.stderr,
         )
         return 2

@@ -89,14 +89,24 @@ class IntegerNetwork:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("a network needs at least one layer")
+        last = self.output_shapes()[-1]
+        if last[:2] != (1, 1):
+            raise ValueError(f"the last layer's map is {last[:2]}, not 1×1")
+
+    def output_shapes(self) -> list[tuple[int, int, int]]:
+        """(height, width, channels) of every layer's output."""
         shapes: list[tuple[int, int, int]] = []
         for i, layer in enumerate(self.layers):
             if not -1 <= layer.source < i:
                 raise ValueError(f"{layer.name}: fed by layer {layer.source}, which comes later")
             shape = self.input_shape if layer.source < 0 else shapes[layer.source]
             shapes.append(output_shape(layer, shape))
-        if shapes[-1][:2] != (1, 1):
-            raise ValueError(f"the last layer's map is {shapes[-1][:2]}, not 1×1")
+        return shapes
+
+    @property
+    def classes(self) -> int:
+        """Number of logits."""
+        return self.output_shapes()[-1][2]
 
     @property
     def logits_fix_point(self) -> int:

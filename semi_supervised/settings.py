@@ -156,6 +156,7 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
             parsed = value
         tables.setdefault(table, {})[key] = parsed
     known = {f.name: f.default_factory for f in dataclasses.fields(Settings)}
+    tables.pop("quantize", None)  # one file may hold the settings of all stages
     for table in tables:
         if table not in known:
             raise SettingsError(f"{preset}: no table [{table}]; there are {', '.join(known)}")

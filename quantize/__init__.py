@@ -1,0 +1,27 @@
+"""From a frozen float network to the integers that boards run, with proof that they agree.
+
+In reading order:
+
+``ir``            the graph that everything works on: NHWC, a dozen operators
+``execute``       runs it in floating point
+``import_graph``  a file becomes a graph: ``import_tf`` (.pb) or ``import_onnx`` (.onnx)
+``passes/``       one simplification a file, until Conv2D with bias and ReLU and AvgPool remain
+``fix_points``    the DPU's number format: rounding, the vendor's two rules, shift limits
+``calibrate``     a fix point for every tensor; ``methods`` chooses between rules by their result
+``lower``         graph and fix points become an `edge_runtime.integer.IntegerNetwork`
+``export_onnx``   the same integers in stock ONNX operators; ``check_onnx`` runs both and compares
+``inputs``        calibration and validation images, and that they are different ones
+``quality``       accuracy before and after
+``pipeline``      the steps of ``run``, in order; ``artifacts`` are the files that it leaves
+``compile``       these files become a bundle; ``verify`` proves them again; ``info`` shows them
+``settings``      defaults ← ``presets/`` ← command line (``__main__``)
+
+Names in quantization.json are those of the source graph. A weight or bias is named as its constant:
+after folding, the weight keeps the convolution's constant, and a bias that batch normalization
+brings is named as the constant that is added (beta). An activation is named as the node that ends
+its layer, for example the ReLU. Converters that fold by themselves, as tf2onnx does, name the
+result in their way (``…/Conv2D_weights_fused_bn``). What the source has no name for is
+``<layer>/weights`` or ``<layer>/bias``.
+
+Needs NumPy and onnx; TensorFlow only to read a .pb, ONNX Runtime only to check.
+"""

@@ -1,0 +1,182 @@
+"""Command line: ``python -m quantize run | compile | verify | info``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_runtime.alphabet import Alphabet, parse_alphabet
+from edge_runtime.console import run_command
+
+# The rest is imported where it is used, so that --help and mistyped options answer at once.
+METHODS = ("best", "min-mse", "non-overflow")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return run_command(_run, _parser(), arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="quantize",
+        description="Turn a float network into the integers that boards run, and prove it.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_run(commands.add_parser("run", help="quantize a frozen graph or an ONNX model"))
+    _add_compile(commands.add_parser("compile", help="make a bundle of what run wrote"))
+
+    verify = commands.add_parser("verify", help="prove that all integer forms agree")
+    verify.add_argument("folder", type=Path, metavar="DIR", help="where run wrote its files")
+    verify.add_argument(
+        "--bundle", type=Path, metavar="FILE.egb", help="default: the bundles in DIR"
+    )
+
+    info = commands.add_parser("info", help="show layers, fix points, shifts and cost")
+    info.add_argument(
+        "path", type=Path, metavar="PATH", help="a bundle, a quantization.json, or its folder"
+    )
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("model", type=Path, metavar="MODEL", help="frozen graph .pb, or float .onnx")
+    run.add_argument(
+        "--calibration",
+        type=Path,
+        required=True,
+        metavar="IMAGES|FILE.npz",
+        help="labeled images (of a manifest, its split train), or one float32 NHWC array",
+    )
+    run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where files go")
+    run.add_argument("--preset", metavar="NAME|FILE.toml", help="tiny, quick, full, or a file")
+    run.add_argument(
+        "--method",
+        choices=METHODS,
+        help="rule for fix points; best tries all and keeps the one nearest to float (default)",
+    )
+    run.add_argument("--input-node", metavar="NAME", help="input of the graph")
+    run.add_argument("--output-node", metavar="NAME", help="logits of the graph")
+    run.add_argument(
+        "--calib-batch-size", type=int, metavar="B", help="inputs per calibration batch"
+    )
+    run.add_argument("--calibration-count", type=int, metavar="N", help="images to calibrate on")
+    run.add_argument(
+        "--validation",
+        type=Path,
+        metavar="IMAGES",
+        help="labeled images to measure accuracy on (default: a manifest's split validation)",
+    )
+    run.add_argument(
+        "--held-out",
+        type=Path,
+        metavar="MANIFEST",
+        help="its validation and test images must not be among the calibration images",
+    )
+    run.add_argument(
+        "--alphabet",
+        metavar="CHARACTERS",
+        help="the classes in order (default: as frozen; 0-9A-Za-z for 62 classes)",
+    )
+    run.add_argument(
+        "--max-accuracy-loss",
+        type=float,
+        metavar="POINTS",
+        help="fail where int8 loses more than this on the validation images",
+    )
+
+
+def _add_compile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quantized", type=Path, required=True, metavar="DIR", help="where run wrote its files"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.egb")
+    parser.add_argument("--name", help="the bundle's name (default: the file's)")
+    parser.add_argument("--board", default="host", help="the board it is for (default: host)")
+    parser.add_argument(
+        "--dpu-kernel", type=Path, metavar="FILE.elf", help="the vendor compiler's output"
+    )
+    parser.add_argument(
+        "--alphabet", metavar="CHARACTERS", help="the classes in order (default: as quantized)"
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    return {"run": _quantize, "compile": _compile, "verify": _verify, "info": _info}[
+        options.command
+    ](options)
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    from quantize.pipeline import Request, run
+    from quantize.report import summary
+    from quantize.settings import load_settings
+
+    settings = load_settings(
+        options.preset,
+        method=options.method,
+        calibration_count=options.calibration_count,
+        calib_batch_size=options.calib_batch_size,
+        max_accuracy_loss=options.max_accuracy_loss,
+        # A limit given by hand is meant, also where the preset only reports.
+        report_only=None if options.max_accuracy_loss is None else False,
+    )
+    result = run(
+        Request(
+            options.model,
+            options.calibration,
+            options.output,
+            settings,
+            options.input_node,
+            options.output_node,
+            options.validation,
+            options.held_out,
+            _alphabet(options),
+        )
+    )
+    print(summary(result, options.output))
+    return 0
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from quantize.compile import CompileRequest, compile_bundle
+
+    bundle = compile_bundle(
+        CompileRequest(
+            options.quantized,
+            options.output,
+            options.name or options.output.stem,
+            options.board,
+            options.dpu_kernel,
+            _alphabet(options),
+        )
+    )
+    size = options.output.stat().st_size
+    print(
+        f"{options.output}: {size:,} bytes, {len(bundle.alphabet)} classes, self-test of "
+        f"{len(bundle.golden.inputs)} golden vectors passed"
+    )
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from quantize.verify import verify
+
+    for each in verify(options.folder, options.bundle):
+        print(f"ok  {each.what}: {each.how}")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from quantize.info import describe
+
+    print(describe(options.path))
+    return 0
+
+
+def _alphabet(options: argparse.Namespace) -> Alphabet | None:
+    return None if options.alphabet is None else parse_alphabet(options.alphabet)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

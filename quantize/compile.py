@@ -1,0 +1,153 @@
+"""From the files of `run` to a bundle: everything that a board needs, in one file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime import __version__, preprocess
+from edge_runtime.alphabet import ALPHABET_62, Alphabet
+from edge_runtime.bundle import Bundle, GoldenVectors, read_bundle, write_bundle
+from edge_runtime.errors import InputError
+from edge_runtime.files import sha256_of
+from edge_runtime.integer import Int8
+from edge_runtime.scores import ScoreTable
+from quantize import artifacts, inputs
+from quantize.artifacts import Quantization, read_quantization
+from quantize.methods import integer_inputs
+
+TEMPERATURE = 1.0  # until scores are calibrated
+_RECORDED = ("model.onnx", "frozen_model.pb", artifacts.ONNX_NAME, artifacts.JSON_NAME)
+_REAL_VECTORS, _RANDOM_VECTORS = 4, 4
+_SEED = 20160610
+
+
+@dataclass(frozen=True)
+class CompileRequest:
+    """What `compile` is asked for.
+
+    folder : where `run` wrote its files
+    dpu_kernel : what the vendor's compiler made for the board, put into the bundle
+    """
+
+    folder: Path
+    output: Path
+    name: str
+    board: str = "host"
+    dpu_kernel: Path | None = None
+    alphabet: Alphabet | None = None
+
+
+def compile_bundle(request: CompileRequest) -> Bundle:
+    """Write a bundle, read it back and run its self-test.
+
+    Raises
+    ------
+    InputError
+        When files of `run` are missing or changed since, or the network's input is not what a
+        board's preprocessing makes.
+    """
+    quantization = read_quantization(request.folder)
+    _check_input(quantization, request.folder)
+    _check_source(quantization, request.folder)
+    network = quantization.network
+    bundle = Bundle(
+        name=request.name,
+        alphabet=_alphabet(quantization, request),
+        network=network,
+        scores=ScoreTable.build(network.logits_fix_point, quantization.logit_scale, TEMPERATURE),
+        golden=GoldenVectors.record(network, golden_inputs(quantization, request.folder)),
+        manifest={
+            "created_by": f"edgeglyph {__version__}",
+            "board": request.board,
+            "source": quantization.provenance["source"],
+            "calibration": quantization.provenance["calibration"],
+            "method": quantization.provenance["method"],
+            "accuracy": quantization.provenance["accuracy"],
+            "gate": None,
+            "scores": {"logit_scale": quantization.logit_scale, "temperature": TEMPERATURE},
+            "files": {
+                name: sha256_of(request.folder / name)
+                for name in _RECORDED
+                if (request.folder / name).is_file()
+            },
+        },
+        dpu_kernel=_kernel(request.dpu_kernel),
+    )
+    write_bundle(request.output, bundle)
+    written = read_bundle(request.output)
+    written.self_test()
+    return written
+
+
+def golden_inputs(quantization: Quantization, folder: Path) -> Int8:
+    """Inputs of the self-test: real ones, all -128, all 127, all 0, and seeded noise; int8."""
+    network = quantization.network
+    path = folder / artifacts.CALIBRATION_NAME
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `python -m quantize run` again")
+    if sha256_of(path) != quantization.provenance["calibration"]["sha256"]:
+        raise InputError(
+            f"{path}: is not the file that {artifacts.JSON_NAME} was written with; "
+            "run `python -m quantize run` again"
+        )
+    values = inputs.calibration_from_npz(path, network.input_shape).values
+    picked = np.linspace(0, len(values) - 1, _REAL_VECTORS).round().astype(int)
+    flat = np.array([-128, 127, 0], np.int8).reshape(-1, 1, 1, 1)
+    noise = np.random.default_rng(_SEED).integers(
+        -128, 128, (_RANDOM_VECTORS, *network.input_shape)
+    )
+    return np.concatenate(
+        [
+            integer_inputs(network, values[picked]),
+            np.broadcast_to(flat, (3, *network.input_shape)),
+            noise.astype(np.int8),
+        ]
+    )
+
+
+def _check_input(quantization: Quantization, folder: Path) -> None:
+    network = quantization.network
+    if network.input_fix_point != preprocess.FIX_POINT:
+        raise InputError(
+            f"{folder / artifacts.JSON_NAME}: its input has fix point {network.input_fix_point}, "
+            f"but a board's preprocessing emits fix point {preprocess.FIX_POINT}; calibrate with "
+            "images, or with an .npz of preprocessed ones"
+        )
+    inputs.check_image_shape(network.input_shape, folder / artifacts.JSON_NAME)
+
+
+def _check_source(quantization: Quantization, folder: Path) -> None:
+    """Refuse a folder whose float model was replaced after it was quantized."""
+    source = quantization.provenance["source"]
+    path = folder / source["file"]
+    if path.is_file() and sha256_of(path) != source["sha256"]:
+        raise InputError(
+            f"{path}: is not the model that {artifacts.JSON_NAME} was made from; "
+            "run `python -m quantize run` again"
+        )
+
+
+def _alphabet(quantization: Quantization, request: CompileRequest) -> Alphabet:
+    found = request.alphabet or quantization.alphabet
+    if found is None and quantization.classes == len(ALPHABET_62):
+        found = ALPHABET_62
+    if found is None or len(found) != quantization.classes:
+        has = "no alphabet" if found is None else f"an alphabet of {len(found)} symbols"
+        raise InputError(
+            f"{request.folder / artifacts.JSON_NAME}: has {quantization.classes} classes and "
+            f"{has}; give the characters in order with --alphabet"
+        )
+    return found
+
+
+def _kernel(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not data.startswith(b"\x7fELF"):
+        raise InputError(f"{path}: is no ELF file; give what dnnc wrote (dpu_NAME_0.elf)")
+    return data

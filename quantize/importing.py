@@ -1,0 +1,112 @@
+"""What the two importers share: choosing input and output, order, names, layouts."""
+
+import difflib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.errors import GraphError
+from quantize.ir import Array, Node, Op
+
+INPUT_NAME = "input_real"
+LOGITS_NAME = "discriminator/dense/BiasAdd"
+TO_NHWC = (0, 2, 3, 1)
+TO_NCHW = (0, 3, 1, 2)
+
+
+def find(path: Path, wanted: str, names: Collection[str], option: str) -> str:
+    """Return ``wanted`` if it is there; else raise `GraphError` with the nearest names."""
+    wanted = wanted.removesuffix(":0")
+    if wanted in names:
+        return wanted
+    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.4) or sorted(names)[:3]
+    raise GraphError(
+        f"{path}: has no node {wanted!r}; near it: {', '.join(near)}; name it with {option}"
+    )
+
+
+def choose_input(path: Path, wanted: str | None, candidates: Sequence[str]) -> str:
+    """Choose the input among the graph's placeholders."""
+    if wanted is not None:
+        return find(path, wanted, candidates, "--input-node")
+    if INPUT_NAME in candidates:
+        return INPUT_NAME
+    if len(candidates) == 1:
+        return candidates[0]
+    listed = ", ".join(candidates[:5]) or "none"
+    raise GraphError(
+        f"{path}: has no node {INPUT_NAME!r}; its inputs: {listed}; choose one with --input-node"
+    )
+
+
+def choose_output(
+    path: Path, wanted: str | None, inputs: Mapping[str, Sequence[str]], softmaxes: Sequence[str]
+) -> str:
+    """Choose the node to end at; ``inputs`` maps every node to those that feed it."""
+    if wanted is not None:
+        return find(path, wanted, inputs.keys(), "--output-node")
+    if LOGITS_NAME in inputs:
+        return LOGITS_NAME
+    if len(softmaxes) == 1:
+        return softmaxes[0]
+    used = {name for each in inputs.values() for name in each}
+    ends = [name for name in inputs if name not in used]
+    if len(ends) == 1:
+        return ends[0]
+    raise GraphError(
+        f"{path}: has no node {LOGITS_NAME!r}; it ends at {', '.join(ends[:5]) or 'no node'}; "
+        "choose the logits with --output-node"
+    )
+
+
+def needed_order(output: str, feeds: Callable[[str], Sequence[str]]) -> list[str]:
+    """List what ``output`` depends on, in an order of execution."""
+    order: dict[str, None] = {}
+    waiting = [(output, False)]
+    entered: set[str] = set()
+    while waiting:
+        name, fed = waiting.pop()
+        if fed:
+            order[name] = None
+        elif name not in entered:
+            entered.add(name)
+            waiting.append((name, True))
+            waiting.extend((each, False) for each in reversed(feeds(name)))
+    return list(order)
+
+
+def unsupported(path: Path, name: str, op: str, supported: Collection[str]) -> GraphError:
+    """Return the error for an operator that no importer knows."""
+    return GraphError(
+        f"{path}: node {name!r}: operator {op} is not supported by the quantizer; "
+        f"it knows {', '.join(sorted(supported))}"
+    )
+
+
+def input_node(path: Path, name: str, shape: Sequence[int | None]) -> Node:
+    """Make the INPUT node from a placeholder's shape [N, height, width, channels]."""
+    known = [size for size in shape[1:] if size is not None and size > 0]
+    if len(shape) != 4 or len(known) != 3:
+        shown = ", ".join("?" if size is None or size < 0 else str(size) for size in shape)
+        raise GraphError(
+            f"{path}: input {name!r} has shape [{shown}]; freeze the graph with a known "
+            "[?, height, width, channels]"
+        )
+    return Node(name, Op.INPUT, attributes={"shape": tuple(known)})
+
+
+def as_float32(value: Array) -> Array:
+    """Return floating constants as float32, others unchanged."""
+    return value.astype(np.float32) if np.issubdtype(value.dtype, np.floating) else value
+
+
+def in_nchw(node: Node) -> list[Node]:
+    """Wrap an NHWC node of an NCHW source in two transposes.
+
+    The node keeps its name. What consumers must read is the last node's output.
+    """
+    before = Node(f"{node.name}/to_nhwc", Op.TRANSPOSE, node.inputs[:1], {"perm": TO_NHWC})
+    inner = Node(node.name, node.op, (before.name, *node.inputs[1:]), node.attributes)
+    after = Node(f"{node.name}/to_nchw", Op.TRANSPOSE, (node.name,), {"perm": TO_NCHW})
+    return [before, inner, after]

@@ -1,0 +1,118 @@
+"""A network's layers, fix points, shifts and cost as a table."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from edge_runtime.bundle import read_bundle
+from edge_runtime.errors import InputError
+from edge_runtime.integer import Conv, IntegerNetwork, Layer
+from quantize import artifacts
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Multiply-adds for one input, and bytes of weights and biases."""
+
+    macs: int
+    weight_bytes: int
+
+
+def cost(layer: Layer, shape: tuple[int, int, int]) -> LayerCost:
+    """Cost of a layer whose output has ``shape``; a pool's additions are not counted."""
+    if not isinstance(layer, Conv):
+        return LayerCost(0, 0)
+    per_pixel = layer.weights.size
+    return LayerCost(per_pixel * shape[0] * shape[1], per_pixel + layer.bias.size)
+
+
+def describe(path: Path) -> str:
+    """Describe a bundle, a quantization.json, or the folder that holds one.
+
+    Raises
+    ------
+    InputError
+        When it is none of them, or damaged.
+    """
+    if path.suffix == ".egb":
+        bundle = read_bundle(path)
+        facts: dict[str, Any] = {
+            "bundle": f"{bundle.name}, {path.stat().st_size:,} bytes",
+            "alphabet": "".join(bundle.alphabet.symbols),
+            "golden vectors": len(bundle.golden.inputs),
+            "DPU kernel": f"{len(bundle.dpu_kernel):,} bytes" if bundle.dpu_kernel else "none",
+        }
+        keys = ("board", "method", "created_by")
+        facts |= {key: bundle.manifest[key] for key in keys if key in bundle.manifest}
+        return f"{_facts(facts)}\n\n{_table(bundle.network)}"
+    folder = path if path.is_dir() else path.parent
+    if not path.is_dir() and path.name != artifacts.JSON_NAME:
+        raise InputError(f"{path}: expected a bundle .egb, a quantization.json or its folder")
+    quantization = artifacts.read_quantization(folder)
+    provenance, alphabet = quantization.provenance, quantization.alphabet
+    errors = provenance["logit_errors"].items()
+    facts = {
+        "source": provenance["source"]["file"],
+        "method": provenance["method"],
+        "logit error": ", ".join(f"{name} {value:.3g}" for name, value in errors),
+        "calibration": f"{provenance['calibration']['count']:,} inputs",
+        "alphabet": "none" if alphabet is None else "".join(alphabet.symbols),
+        **_accuracy(provenance["accuracy"]),
+    }
+    return f"{_facts(facts)}\n\n{_table(quantization.network)}"
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    width = max(map(len, facts))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+
+
+def _accuracy(found: dict[str, Any] | None) -> dict[str, str]:
+    if found is None:
+        return {"accuracy": "not measured"}
+    return {
+        "accuracy": f"float {found['float']['value']:.2%}, int8 {found['int8']['value']:.2%}, "
+        f"agreement {found['agreement']['value']:.2%} (n = {found['n']:,})"
+    }
+
+
+def _table(network: IntegerNetwork) -> str:
+    rows: list[list[Any]] = [
+        ["input", _by(network.input_shape), "", "", network.input_fix_point, "", "", "", ""]
+    ]
+    total = LayerCost(0, 0)
+    shapes = network.output_shapes()
+    for layer, shape in zip(network.layers, shapes, strict=True):
+        spent = cost(layer, shape)
+        total = LayerCost(total.macs + spent.macs, total.weight_bytes + spent.weight_bytes)
+        rows.append([layer.name, _by(shape), *_columns(layer), spent.macs, spent.weight_bytes])
+    rows.append(["all", "", "", "", "", "", "", total.macs, total.weight_bytes])
+    headers = [
+        "layer",
+        "output",
+        "kernel",
+        "ReLU",
+        "fix point",
+        "shift cut",
+        "shift bias",
+        "multiply-adds",
+        "bytes",
+    ]
+    return tabulate(rows, headers, tablefmt="simple", intfmt=",")
+
+
+def _columns(layer: Layer) -> list[Any]:
+    if isinstance(layer, Conv):
+        kernel = f"{_by(layer.weights.shape[1:3])} /{layer.stride[0]}"
+        relu = "yes" if layer.relu else ""
+        return [kernel, relu, layer.fix_point, layer.shift_cut, layer.shift_bias]
+    kernel = f"mean {_by(layer.kernel)} /{layer.stride[0]}"
+    bits = layer.shift - math.floor(math.log2(layer.multiplier))
+    return [kernel, "", layer.fix_point, bits, ""]
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(str(size) for size in shape)

@@ -1,0 +1,155 @@
+"""Calibration and validation inputs: images through the one preprocessing, or a ready .npz."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from edge_runtime import preprocess
+from edge_runtime.alphabet import Alphabet, classes_of
+from edge_runtime.errors import InputError
+from edge_runtime.files import sha256_of
+from edge_runtime.images import read_gray
+from edge_runtime.integer import Int8
+from edge_runtime.labeled_images import LabeledImage, find_labeled_images
+
+Shape = tuple[int, int, int]
+_HELD_OUT_SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Inputs that fix points are found on.
+
+    values : float32 [N, height, width, channels]
+    fix_point : of the input, where the preprocessing fixes it; None for inputs of others
+    """
+
+    values: npt.NDArray[np.float32]
+    fix_point: int | None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Labeled inputs to measure on; inputs are int8 [N, 32, 32, 1], labels int [N]."""
+
+    inputs: Int8
+    labels: npt.NDArray[np.int64]
+    split: str
+
+
+def check_image_shape(shape: Shape, model: Path) -> None:
+    """Raise `InputError` unless the graph takes what our preprocessing makes."""
+    made = (preprocess.SIDE, preprocess.SIDE, 1)
+    if shape != made:
+        raise InputError(
+            f"{model}: takes inputs of {_by(shape)}, but images are preprocessed to {_by(made)}; "
+            "give calibration inputs as an .npz of float32 [N, height, width, channels]"
+        )
+
+
+def _by(shape: Sequence[int]) -> str:
+    return "×".join(str(size) for size in shape)
+
+
+def calibration_from_npz(path: Path, shape: Shape) -> Calibration:
+    """Read an .npz that holds exactly one float32 array [N, height, width, channels]."""
+    cure = "write one with numpy.savez(path, inputs=array)"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = list(archive.files)
+            if len(names) != 1:
+                raise InputError(f"{path}: holds {len(names)} arrays, one is needed; {cure}")
+            values: npt.NDArray[Any] = archive[names[0]]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
+        raise InputError(f"{path}: not an .npz of NumPy, or truncated; {cure}") from None
+    if values.dtype != np.float32:
+        raise InputError(f"{path}: holds {values.dtype}; inputs must be float32, {cure}")
+    if values.ndim != 4 or values.shape[1:] != shape:
+        raise InputError(
+            f"{path}: has shape {_by(values.shape)}; the graph takes N×{_by(shape)} (NHWC)"
+        )
+    if not len(values):
+        raise InputError(f"{path}: holds no inputs; calibration needs at least one")
+    if not np.isfinite(values).all():
+        raise InputError(f"{path}: holds NaN or infinity; calibration inputs must be finite")
+    return Calibration(values, None)
+
+
+def find_calibration(path: Path, alphabet: Alphabet, count: int, seed: int) -> list[LabeledImage]:
+    """Choose ``count`` images of a source (all, if it has fewer), spread evenly over it.
+
+    Of a manifest with splits only ``train`` is used. Images are listed class by class; one is
+    drawn from each of ``count`` equal stretches of that list, so that every class has its share.
+    """
+    images = find_labeled_images(path, alphabet)
+    if any(image.split for image in images):
+        images = find_labeled_images(path, alphabet, "train")
+    if len(images) <= count:
+        return images
+    images = sorted(images, key=lambda image: (alphabet.index(image.label), str(image.path)))
+    edges = np.arange(count + 1) * len(images) // count
+    picked = np.random.default_rng(seed).integers(edges[:-1], edges[1:])
+    return [images[i] for i in picked]
+
+
+def calibration_from_images(images: Sequence[LabeledImage]) -> Calibration:
+    """Read and preprocess calibration images."""
+    inputs = _read([image.path for image in images], "calibration images")
+    return Calibration(preprocess.to_float(inputs), preprocess.FIX_POINT)
+
+
+def has_split(path: Path, alphabet: Alphabet, split: str) -> bool:
+    """Whether ``path`` is a manifest with images of this split."""
+    return any(image.split == split for image in find_labeled_images(path, alphabet))
+
+
+def find_validation(path: Path, alphabet: Alphabet) -> tuple[list[LabeledImage], str]:
+    """List validation images and the split they are of, "" where there are no splits."""
+    if has_split(path, alphabet, "validation"):
+        return find_labeled_images(path, alphabet, "validation"), "validation"
+    return find_labeled_images(path, alphabet), ""
+
+
+def read_validation(images: Sequence[LabeledImage], split: str, alphabet: Alphabet) -> Validation:
+    """Read and preprocess labeled images."""
+    inputs = _read([image.path for image in images], "validation images")
+    labels = classes_of([image.label for image in images], alphabet)
+    return Validation(inputs, np.array(labels, np.int64), split)
+
+
+def held_out(path: Path, alphabet: Alphabet) -> list[LabeledImage]:
+    """List what calibration must not see: a manifest's validation and test images, or all."""
+    images = find_labeled_images(path, alphabet)
+    if any(image.split for image in images):
+        return [image for image in images if image.split in _HELD_OUT_SPLITS]
+    return images
+
+
+def check_disjoint(calibration: Sequence[LabeledImage], apart: Sequence[LabeledImage]) -> None:
+    """Raise `InputError` where an image of one list is byte for byte one of the other.
+
+    The hashes of calibration images come from their files; those of held-out images from their
+    manifest, or from the file where it has none.
+    """
+    known = {image.sha256 or sha256_of(image.path): image for image in apart}
+    for image in tqdm(calibration, desc="compare with held-out images", disable=None, leave=False):
+        other = known.get(sha256_of(image.path))
+        if other is not None:
+            what = f"{other.split} image" if other.split else "held-out image"
+            raise InputError(
+                f"{image.path}: is the same image as the {what} {other.path}; "
+                "calibration must not see it, remove it from the calibration images"
+            )
+
+
+def _read(paths: Sequence[Path], what: str) -> Int8:
+    rows = tqdm(paths, desc=f"read {what}", unit="image", disable=None, leave=False)
+    return np.stack([preprocess.preprocess(read_gray(path)) for path in rows])

@@ -1,0 +1,232 @@
+"""The quantization of one model, step by step, from its file to the files of `artifacts`.
+
+import     file → IR graph, as in the source
+passes     → Input, Conv2D and AvgPool alone
+inputs     calibration and validation inputs; they must not overlap
+quantize   fix points, and the integer network
+measure    accuracy before and after, and its limit
+export     model_int8.onnx, equal to the integer network in ONNX Runtime
+write      all files, quantization.json last
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.alphabet import ALPHABET_62, Alphabet
+from edge_runtime.errors import GraphError, InputError
+from edge_runtime.files import sha256_of, write_bytes
+from quantize import artifacts, execute, inputs, quality
+from quantize.artifacts import Quantization
+from quantize.check_onnx import verify_onnx
+from quantize.export_onnx import export
+from quantize.import_graph import import_graph
+from quantize.inputs import Calibration, Validation
+from quantize.ir import Graph
+from quantize.lower import check_supported, tensor_names
+from quantize.methods import Quantized, integer_inputs, quantize
+from quantize.passes import simplify
+from quantize.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_STEPS = ("import", "passes", "inputs", "quantize", "measure", "export", "write")
+_CHECKED_INPUTS = 256  # calibration inputs that model_int8.onnx is checked on
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `run` is asked for; see the options of ``python -m quantize run``.
+
+    alphabet : None takes the one that the freeze stage recorded beside the model, else 0-9A-Za-z
+        where the network has 62 classes
+    """
+
+    model: Path
+    calibration: Path
+    output: Path
+    settings: Settings
+    input_node: str | None = None
+    output_node: str | None = None
+    validation: Path | None = None
+    held_out: Path | None = None
+    alphabet: Alphabet | None = None
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether calibration inputs are images, not a ready array."""
+        return self.calibration.suffix.lower() != ".npz"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `run` did."""
+
+    quantization: Quantization
+    accuracy: quality.Accuracy | None
+    compared: int  # inputs on which ONNX Runtime gave the reference's integers
+
+
+def run(request: Request) -> Result:
+    """Quantize a model and write the result into ``request.output``.
+
+    Raises
+    ------
+    EdgeGlyphError
+        `InputError` and its kinds for what the user can mend; `VerificationError` where int8
+        loses too much accuracy, or ONNX Runtime computes other integers.
+    """
+    with _step("import"):
+        source = import_graph(request.model, request.input_node, request.output_node)
+    with _step("passes"):
+        graph = simplify(source)
+        check_supported(graph)
+        classes = _classes(graph)
+        alphabet = _alphabet(request, classes)
+    with _step("inputs"):
+        calibration, validation = _inputs(request, graph, alphabet)
+    with _step("quantize"):
+        settings = request.settings
+        quantized = quantize(
+            graph,
+            calibration.values,
+            settings.method,
+            settings.calib_batch_size,
+            calibration.fix_point,
+        )
+    with _step("measure"):
+        accuracy = None
+        if validation is not None:
+            accuracy = quality.measure(graph, quantized.network, validation)
+            if not settings.report_only:
+                quality.check_loss(accuracy, settings.max_accuracy_loss)
+    with _step("export"):
+        model = export(quantized.network)
+        probes = integer_inputs(quantized.network, calibration.values[:_CHECKED_INPUTS])
+        compared = verify_onnx(model, quantized.network, probes, artifacts.ONNX_NAME)
+    with _step("write"):
+        write_bytes(request.output / artifacts.ONNX_NAME, model)
+        digest = artifacts.write_arrays(
+            request.output / artifacts.CALIBRATION_NAME, {graph.input: calibration.values}
+        )
+        quantization = _quantization(
+            request, graph, quantized, alphabet, accuracy, digest, len(calibration.values)
+        )
+        artifacts.write_quantization(request.output, quantization)
+    return Result(quantization, accuracy, compared)
+
+
+@contextlib.contextmanager
+def _step(name: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    number = _STEPS.index(name) + 1
+    log.info("[%d/%d] %s: %.1f s", number, len(_STEPS), name, time.monotonic() - started)
+
+
+def _classes(graph: Graph) -> int:
+    shape = execute.shapes(graph)[graph.output]
+    if int(np.prod(shape)) != shape[-1]:
+        raise GraphError(
+            f"output {graph.output!r} is a map of {shape[1:]}, not one logit per class; "
+            "choose the logits with --output-node"
+        )
+    return shape[-1]
+
+
+def _alphabet(request: Request, classes: int) -> Alphabet | None:
+    """Return the alphabet; None only for an array of inputs, which needs no labels."""
+    found = request.alphabet or _frozen_alphabet(request.model)
+    if found is None and classes == len(ALPHABET_62):
+        found = ALPHABET_62
+    if found is None:
+        if request.uses_images or request.validation is not None:
+            raise InputError(
+                f"{request.model}: has {classes} classes; say which characters they are, in "
+                "order, with --alphabet"
+            )
+        return None
+    if len(found) != classes:
+        raise InputError(
+            f"{request.model}: has {classes} classes, but the alphabet has {len(found)} symbols; "
+            "give the right one with --alphabet"
+        )
+    return found
+
+
+def _frozen_alphabet(model: Path) -> Alphabet | None:
+    """Return the alphabet in the freeze stage's record beside the model, if it is of this model."""
+    record = model.with_name("freeze.json")
+    try:
+        table = json.loads(record.read_text("utf-8"))
+        if table["files"][model.name] != sha256_of(model):
+            return None
+        return Alphabet(tuple(table["alphabet"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _inputs(
+    request: Request, graph: Graph, alphabet: Alphabet | None
+) -> tuple[Calibration, Validation | None]:
+    """Read calibration and validation inputs, after making sure that they are different images."""
+    source, settings = request.calibration, request.settings
+    apart = (
+        []
+        if request.held_out is None or alphabet is None
+        else (inputs.held_out(request.held_out, alphabet))
+    )
+    validation = None
+    validation_source = request.validation
+    if request.uses_images and validation_source is None and alphabet is not None:
+        validation_source = source if inputs.has_split(source, alphabet, "validation") else None
+    if validation_source is not None and alphabet is not None:
+        inputs.check_image_shape(graph.input_shape, request.model)
+        images, split = inputs.find_validation(validation_source, alphabet)
+        validation = inputs.read_validation(images, split, alphabet)
+        apart += images
+    if not request.uses_images or alphabet is None:
+        return inputs.calibration_from_npz(source, graph.input_shape), validation
+    inputs.check_image_shape(graph.input_shape, request.model)
+    chosen = inputs.find_calibration(source, alphabet, settings.calibration_count, settings.seed)
+    if source.suffix.lower() == ".csv" and inputs.has_split(source, alphabet, "train"):
+        apart += inputs.held_out(source, alphabet)
+    inputs.check_disjoint(chosen, apart)
+    return inputs.calibration_from_images(chosen), validation
+
+
+def _quantization(
+    request: Request,
+    graph: Graph,
+    quantized: Quantized,
+    alphabet: Alphabet | None,
+    accuracy: quality.Accuracy | None,
+    digest: str,
+    count: int,
+) -> Quantization:
+    return Quantization(
+        network=quantized.network,
+        input_name=graph.input,
+        tensors=tuple(tensor_names(graph)),
+        alphabet=alphabet,
+        logit_scale=1.0,
+        provenance={
+            "source": {"file": request.model.name, "sha256": sha256_of(request.model)},
+            "method": quantized.method,
+            "logit_errors": quantized.logit_errors,
+            "calibration": {
+                "file": artifacts.CALIBRATION_NAME,
+                "sha256": digest,
+                "count": count,
+                "source": request.calibration.name,
+            },
+            "accuracy": None if accuracy is None else accuracy.as_json(),
+            "settings": request.settings.as_json(),
+        },
+    )

@@ -1,0 +1,99 @@
+"""Settings of a quantization: dataclass defaults ← TOML preset ← command line."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import SettingsError
+from quantize.methods import METHODS
+
+PRESETS = ("tiny", "quick", "full")
+_TABLE = "quantize"
+_TABLES_OF_OTHERS = frozenset({"data", "augment", "train"})  # one file may set every stage
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a quantization may be told; values are checked here.
+
+    method : one of `quantize.methods.METHODS`
+    calibration_count : images sampled for calibration; an .npz is used as it is
+    calib_batch_size : images per calibration batch, each of which finds positions by itself
+    max_accuracy_loss : points of accuracy that int8 may lose on the validation images
+    report_only : measure the loss, and do not limit it
+    seed : of the calibration sample
+    """
+
+    method: str = "best"
+    calibration_count: int = 512
+    calib_batch_size: int = 64
+    max_accuracy_loss: float = 1.0
+    report_only: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise SettingsError(f"no method {self.method!r}; there are {', '.join(METHODS)}")
+        for name, smallest in (("calibration_count", 1), ("calib_batch_size", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < smallest:
+                raise SettingsError(f"{name} must be an integer of at least {smallest}: {value!r}")
+        loss = self.max_accuracy_loss
+        if type(loss) not in (int, float) or not 0 <= loss <= 100:
+            raise SettingsError(f"max_accuracy_loss must lie in 0..100 points: {loss!r}")
+        if type(self.report_only) is not bool:
+            raise SettingsError(f"report_only must be true or false: {self.report_only!r}")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the resolved settings as JSON values."""
+        return asdict(self)
+
+
+def load_settings(preset: str | None = None, **overrides: Any) -> Settings:
+    """Settings of a preset with changes; an override of None leaves what the preset says.
+
+    Parameters
+    ----------
+    preset : one of `PRESETS`, the path of a TOML file with a table [quantize], or None
+
+    Raises
+    ------
+    SettingsError
+        Unknown preset, table or key, or a value out of range.
+    """
+    values = _read(preset) if preset is not None else {}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return parse_settings({**values, **given}, f"{preset} [{_TABLE}]" if preset else "settings")
+
+
+def parse_settings(values: Mapping[str, Any], where: str) -> Settings:
+    """Build settings from keys and values, refusing keys that do not exist."""
+    known = [field.name for field in fields(Settings)]
+    for key in values:
+        if key not in known:
+            raise SettingsError(f"{where}: no setting {key!r}; there are {', '.join(known)}")
+    return Settings(**values)
+
+
+def _read(preset: str) -> dict[str, Any]:
+    if preset in PRESETS:
+        text = resources.files("quantize").joinpath(f"presets/{preset}.toml").read_text("utf-8")
+    elif Path(preset).is_file():
+        text = Path(preset).read_text("utf-8")
+    else:
+        raise SettingsError(
+            f"no preset {preset!r}: there are {', '.join(PRESETS)}, or name a .toml file"
+        )
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{preset}: not a TOML file ({error})") from None
+    for name, values in tables.items():
+        if not isinstance(values, dict):
+            raise SettingsError(f"{preset}: {name!r} stands outside of a [table]")
+        if name != _TABLE and name not in _TABLES_OF_OTHERS:
+            raise SettingsError(f"{preset}: no table [{name}]; this stage reads [{_TABLE}]")
+    return dict(tables.get(_TABLE, {}))
