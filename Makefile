@@ -121,12 +121,15 @@ endif
 
 $(BUNDLE): $(OUT)/quantization.json
 	@echo "== compile: $@"
-ifneq ($(BOARD),host)
-	@scripts/dnnc.sh --board $(BOARD) --deploy-model $(OUT)/vendor/deploy_model.pb --net $(NAME) \
-	  --output $(OUT)/vendor || { test $$? = 3 && echo "going on with a bundle for the board's CPU"; }
+ifeq ($(BOARD),host)
+	@$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME)
+else
+	@if scripts/dnnc.sh --board $(BOARD) --deploy-model $(OUT)/vendor/deploy_model.pb \
+	  --net $(NAME) --output $(OUT)/vendor; \
+	then kernel="--dpu-kernel $(OUT)/vendor/dpu_$(NAME)_0.elf"; \
+	else test $$? = 3 && echo "going on with a bundle for the board's CPU" || exit 2; fi; \
+	$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME) --board $(BOARD) $$kernel
 endif
-	@$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME) --board $(BOARD) \
-	  $(if $(filter-out host,$(BOARD)),$$(test -f $(OUT)/vendor/dpu_$(NAME)_0.elf && echo --dpu-kernel $(OUT)/vendor/dpu_$(NAME)_0.elf))
 
 $(OUT)/evaluation.json: $(BUNDLE)
 	@echo "== evaluate: every network on the test images"

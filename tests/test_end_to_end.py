@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edge_runtime.alphabet import ALPHABET_62
 from edge_runtime.bundle import read_bundle
 from edge_runtime.recognizer import Recognizer
+from tests import vendor_tools
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = ROOT / "models/scene62/scene62.egb"
@@ -33,8 +34,10 @@ ARTIFACTS = [
 ]
 
 
-def make(*arguments, check=True):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+def make(*arguments, check=True, env=None):
+    environment = {
+        k: v for k, v in (env or os.environ).items() if not k.startswith(("MAKE", "MFLAGS"))
+    }
     found = subprocess.run(
         ["make", "--no-print-directory", f"VENV={sys.prefix}", "PRESET=tiny", *map(str, arguments)],
         cwd=ROOT,
@@ -107,6 +110,19 @@ def test_a_board_without_the_vendors_tools_gets_a_cpu_bundle(built):
     assert "dnnc (DNNDK 3.x) is not on PATH" in run.stderr
     assert "going on with a bundle for the board's CPU" in run.stdout
     assert read_bundle(out / "chars-zedboard.egb").manifest["board"] == "zedboard"
+
+
+def test_the_vendors_tools_are_used_where_they_are(built, tmp_path):
+    out, _ = built
+    tools = vendor_tools.install(tmp_path / "bin")
+    run = make(f"OUT={out}", "VENDOR=1", "BOARD=zedboard", "compile", env=tools)
+    assert "decent_q: wrote" in run.stdout
+    assert "dnnc: wrote" in run.stdout
+    assert read_bundle(out / "chars-zedboard.egb").dpu_kernel == b"\x7fELF"
+    # A kernel of an earlier compilation must not slip into a bundle that has none of its own.
+    (out / "chars-zedboard.egb").unlink()
+    make(f"OUT={out}", "VENDOR=1", "BOARD=zedboard", "compile")
+    assert read_bundle(out / "chars-zedboard.egb").dpu_kernel == b""
 
 
 def test_make_classify(built):
