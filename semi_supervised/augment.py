@@ -39,6 +39,13 @@ class Augmenter:
                 A.GaussianBlur(blur_limit=0, sigma_limit=(0.5, 2.5), p=s.blur_probability),
                 A.GaussNoise(std_range=(0.01, 0.06), p=s.noise_probability),
                 A.RandomGamma(gamma_limit=(60, 160), p=s.gamma_probability),
+                A.CoarseDropout(
+                    num_holes_range=(1, 3),
+                    hole_height_range=(0.08, 0.25),
+                    hole_width_range=(0.08, 0.25),
+                    fill="random_uniform",
+                    p=s.erase_probability,
+                ),
                 A.InvertImg(p=s.invert_probability),
             ]
         )

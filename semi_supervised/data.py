@@ -91,7 +91,7 @@ def make_data(
         output / "data.json",
         {
             "schema": 1,
-            "source": source if source == SYNTHETIC else os.path.relpath(source, output),
+            "source": source if source == SYNTHETIC else Path(source).resolve().name,
             "alphabet": list(alphabet.symbols),
             "settings": vars(settings),
             "manifest_sha256": sha256_of(output / "manifest.csv"),

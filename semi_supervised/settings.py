@@ -47,6 +47,7 @@ class AugmentSettings:
     blur_probability: float = 0.15
     noise_probability: float = 0.2
     gamma_probability: float = 0.3
+    erase_probability: float = 0.0  # of hiding one to three small patches
     invert_probability: float = 0.2  # dark on light and light on dark are the same character
 
     def __post_init__(self) -> None:
@@ -60,6 +61,7 @@ class AugmentSettings:
             "blur_probability",
             "noise_probability",
             "gamma_probability",
+            "erase_probability",
             "invert_probability",
         ):
             if not 0 <= getattr(self, name) <= 1:
