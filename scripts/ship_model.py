@@ -23,7 +23,6 @@ FILES = (
     "evaluation.json",
     "freeze.json",
     "data.json",
-    "characters.png",
     "training/result.json",
     "training/metrics.jsonl",
     "training/best.npz",
@@ -66,8 +65,9 @@ def ship(build: Path, bundle: Path, output: Path) -> None:
     for source in (*(build / name for name in FILES), bundle):
         with replacing(output / source.name) as temporary:
             shutil.copyfile(source, temporary)
-    last = max((build / "training/generated").glob("*.png"))
-    shutil.copyfile(last, output / "generated.png")
+    best = json.loads((build / "training/result.json").read_text("utf-8"))["best"]["epoch"]
+    sheet = build / f"training/generated/epoch-{best:03d}.png"
+    shutil.copyfile(sheet, output / "generated.png")
     write_text(output / "README.md", card(output, bundle.stem))
 
 
