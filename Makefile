@@ -34,7 +34,8 @@ all: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 	@echo
 	@echo "The classifier is $(BUNDLE). Try it:"
-	@echo "  make classify IMAGE=$$(sed -n 's/^\([^,]*\),.*,test,.*/\1/p' $(OUT)/manifest.csv | head -1 | sed 's|^|$(OUT)/|')"
+	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
+	  "$$(sed -n 's/^\([^,"]*\),.*,test,.*/\1/p' manifest.csv | head -1)")"
 	@echo "Then: make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
@@ -55,7 +56,7 @@ help:
 	@echo "Variables, and what they are now:"
 	@printf '  %-22s %s\n' \
 	  "DATA=$(DATA)" "'synthetic', or labeled images: class folders, Chars74K, .csv, list file" \
-	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (an hour), or a .toml file" \
+	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (40 minutes), or a .toml file" \
 	  "LABELS=$(LABELS)" "labels used per class; the other images are used without theirs" \
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
