@@ -57,7 +57,7 @@ def find_labeled_images(
         rows = _from_csv(path) if path.suffix.lower() == ".csv" else _from_list(path)
         images = _checked(path, rows, alphabet)
         if split is not None:
-            images = _of_split(path, images, split)
+            images = select_split(path, images, split)
         else:
             images = [image for image in images if image.split != "excluded"]
     else:
@@ -70,7 +70,8 @@ def find_labeled_images(
     return sorted(images, key=lambda image: str(image.path))
 
 
-def _of_split(path: Path, images: list[LabeledImage], split: str) -> list[LabeledImage]:
+def select_split(path: Path, images: list[LabeledImage], split: str) -> list[LabeledImage]:
+    """Keep one split of a manifest's images; `LabelError` (naming ``path``) where it has none."""
     known = sorted({image.split for image in images} - {""})
     if not known:
         raise LabelError(f"{path}: has no column 'split'; `make data` writes a manifest with one")

@@ -58,12 +58,7 @@ class _Importer:
         softmaxes = [name for name, node in self.nodes.items() if node.op_type == "Softmax"]
         source = importing.choose_input(self.path, input_node, candidates)
         output = importing.choose_output(self.path, output_node, inputs, softmaxes)
-        order = importing.needed_order(output, self._feeds)
-        if source not in order:
-            raise GraphError(
-                f"{self.path}: output {output!r} does not depend on input {source!r}; "
-                "choose others with --input-node and --output-node"
-            )
+        order = importing.needed_order(self.path, source, output, self._feeds)
         made: list[Node] = []
         for name in order:
             made += self._convert(name, source)

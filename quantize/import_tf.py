@@ -53,12 +53,7 @@ class _Importer:
         placeholders = [name for name, node in nodes.items() if node.op == "Placeholder"]
         source = importing.choose_input(self.path, input_node, placeholders)
         output = importing.choose_output(self.path, output_node, inputs, softmaxes)
-        order = importing.needed_order(output, self._feeds)
-        if source not in order:
-            raise GraphError(
-                f"{self.path}: output {output!r} does not depend on input {source!r}; "
-                "choose others with --input-node and --output-node"
-            )
+        order = importing.needed_order(self.path, source, output, self._feeds)
         made: list[Node] = []
         for name in order:
             made += self._convert(nodes[name], source)

@@ -60,8 +60,10 @@ def choose_output(
     )
 
 
-def needed_order(output: str, feeds: Callable[[str], Sequence[str]]) -> list[str]:
-    """List what ``output`` depends on, in an order of execution."""
+def needed_order(
+    path: Path, source: str, output: str, feeds: Callable[[str], Sequence[str]]
+) -> list[str]:
+    """List what ``output`` depends on, in an order of execution; the input must be among it."""
     order: dict[str, None] = {}
     waiting = [(output, False)]
     entered: set[str] = set()
@@ -73,6 +75,11 @@ def needed_order(output: str, feeds: Callable[[str], Sequence[str]]) -> list[str
             entered.add(name)
             waiting.append((name, True))
             waiting.extend((each, False) for each in reversed(feeds(name)))
+    if source not in order:
+        raise GraphError(
+            f"{path}: output {output!r} does not depend on input {source!r}; "
+            "choose others with --input-node and --output-node"
+        )
     return list(order)
 
 

@@ -16,7 +16,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.images import read_gray
 from edge_runtime.integer import Int8
-from edge_runtime.labeled_images import LabeledImage, find_labeled_images
+from edge_runtime.labeled_images import LabeledImage, select_split
 
 Shape = tuple[int, int, int]
 _HELD_OUT_SPLITS = ("validation", "test")
@@ -83,15 +83,16 @@ def calibration_from_npz(path: Path, shape: Shape) -> Calibration:
     return Calibration(values, None)
 
 
-def find_calibration(path: Path, alphabet: Alphabet, count: int, seed: int) -> list[LabeledImage]:
-    """Choose ``count`` images of a source (all, if it has fewer), spread evenly over it.
+def choose_calibration(
+    path: Path, images: list[LabeledImage], alphabet: Alphabet, count: int, seed: int
+) -> list[LabeledImage]:
+    """Choose ``count`` of the images of ``path`` (all, if it has fewer), spread evenly over it.
 
     Of a manifest with splits only ``train`` is used. Images are listed class by class; one is
     drawn from each of ``count`` equal stretches of that list, so that every class has its share.
     """
-    images = find_labeled_images(path, alphabet)
     if any(image.split for image in images):
-        images = find_labeled_images(path, alphabet, "train")
+        images = select_split(path, images, "train")
     if len(images) <= count:
         return images
     images = sorted(images, key=lambda image: (alphabet.index(image.label), str(image.path)))
@@ -106,16 +107,15 @@ def calibration_from_images(images: Sequence[LabeledImage]) -> Calibration:
     return Calibration(preprocess.to_float(inputs), preprocess.FIX_POINT)
 
 
-def has_split(path: Path, alphabet: Alphabet, split: str) -> bool:
-    """Whether ``path`` is a manifest with images of this split."""
-    return any(image.split == split for image in find_labeled_images(path, alphabet))
+def has_split(images: Sequence[LabeledImage], split: str) -> bool:
+    """Whether these are a manifest's images, some of them of this split."""
+    return any(image.split == split for image in images)
 
 
-def find_validation(path: Path, alphabet: Alphabet) -> tuple[list[LabeledImage], str]:
+def choose_validation(images: list[LabeledImage]) -> tuple[list[LabeledImage], str]:
     """List validation images and the split they are of, "" where there are no splits."""
-    if has_split(path, alphabet, "validation"):
-        return find_labeled_images(path, alphabet, "validation"), "validation"
-    return find_labeled_images(path, alphabet), ""
+    chosen = [image for image in images if image.split == "validation"]
+    return (chosen, "validation") if chosen else (images, "")
 
 
 def read_validation(images: Sequence[LabeledImage], split: str, alphabet: Alphabet) -> Validation:
@@ -125,9 +125,8 @@ def read_validation(images: Sequence[LabeledImage], split: str, alphabet: Alphab
     return Validation(inputs, np.array(labels, np.int64), split)
 
 
-def held_out(path: Path, alphabet: Alphabet) -> list[LabeledImage]:
+def held_out(images: list[LabeledImage]) -> list[LabeledImage]:
     """List what calibration must not see: a manifest's validation and test images, or all."""
-    images = find_labeled_images(path, alphabet)
     if any(image.split for image in images):
         return [image for image in images if image.split in _HELD_OUT_SPLITS]
     return images

@@ -10,6 +10,7 @@ write      all files, quantization.json last
 """
 
 import contextlib
+import functools
 import json
 import logging
 import time
@@ -22,6 +23,7 @@ import numpy as np
 from edge_runtime.alphabet import ALPHABET_62, Alphabet
 from edge_runtime.errors import GraphError, InputError
 from edge_runtime.files import sha256_of, write_bytes
+from edge_runtime.labeled_images import LabeledImage, find_labeled_images
 from quantize import artifacts, execute, inputs, quality
 from quantize.artifacts import Quantization
 from quantize.check_onnx import verify_onnx
@@ -177,26 +179,29 @@ def _inputs(
 ) -> tuple[Calibration, Validation | None]:
     """Read calibration and validation inputs, after making sure that they are different images."""
     source, settings = request.calibration, request.settings
-    apart = (
-        []
-        if request.held_out is None or alphabet is None
-        else (inputs.held_out(request.held_out, alphabet))
-    )
+
+    @functools.cache  # calibration, validation and held-out images are often of one manifest
+    def listed(path: Path) -> list[LabeledImage]:
+        return [] if alphabet is None else find_labeled_images(path, alphabet)
+
+    apart = [] if request.held_out is None else inputs.held_out(listed(request.held_out))
     validation = None
     validation_source = request.validation
     if request.uses_images and validation_source is None and alphabet is not None:
-        validation_source = source if inputs.has_split(source, alphabet, "validation") else None
+        validation_source = source if inputs.has_split(listed(source), "validation") else None
     if validation_source is not None and alphabet is not None:
         inputs.check_image_shape(graph.input_shape, request.model)
-        images, split = inputs.find_validation(validation_source, alphabet)
+        images, split = inputs.choose_validation(listed(validation_source))
         validation = inputs.read_validation(images, split, alphabet)
-        apart += images
+        apart = [*apart, *images]
     if not request.uses_images or alphabet is None:
         return inputs.calibration_from_npz(source, graph.input_shape), validation
     inputs.check_image_shape(graph.input_shape, request.model)
-    chosen = inputs.find_calibration(source, alphabet, settings.calibration_count, settings.seed)
-    if source.suffix.lower() == ".csv" and inputs.has_split(source, alphabet, "train"):
-        apart += inputs.held_out(source, alphabet)
+    chosen = inputs.choose_calibration(
+        source, listed(source), alphabet, settings.calibration_count, settings.seed
+    )
+    if source.suffix.lower() == ".csv" and inputs.has_split(listed(source), "train"):
+        apart = [*apart, *inputs.held_out(listed(source))]
     inputs.check_disjoint(chosen, apart)
     return inputs.calibration_from_images(chosen), validation
 

@@ -1,16 +1,13 @@
 """Settings of a quantization: dataclass defaults ← TOML preset ← command line."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import SettingsError
+from edge_runtime.presets import read_preset
 from quantize.methods import METHODS
 
-PRESETS = ("tiny", "quick", "full")
 _TABLE = "quantize"
 _TABLES_OF_OTHERS = frozenset({"data", "augment", "train"})  # one file may set every stage
 
@@ -57,7 +54,8 @@ def load_settings(preset: str | None = None, **overrides: Any) -> Settings:
 
     Parameters
     ----------
-    preset : one of `PRESETS`, the path of a TOML file with a table [quantize], or None
+    preset : one of `edge_runtime.presets.PRESETS`, the path of a TOML file with a table
+        [quantize], or None
 
     Raises
     ------
@@ -79,21 +77,8 @@ def parse_settings(values: Mapping[str, Any], where: str) -> Settings:
 
 
 def _read(preset: str) -> dict[str, Any]:
-    if preset in PRESETS:
-        text = resources.files("quantize").joinpath(f"presets/{preset}.toml").read_text("utf-8")
-    elif Path(preset).is_file():
-        text = Path(preset).read_text("utf-8")
-    else:
-        raise SettingsError(
-            f"no preset {preset!r}: there are {', '.join(PRESETS)}, or name a .toml file"
-        )
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{preset}: not a TOML file ({error})") from None
-    for name, values in tables.items():
-        if not isinstance(values, dict):
-            raise SettingsError(f"{preset}: {name!r} stands outside of a [table]")
+    tables = read_preset("quantize", preset)
+    for name in tables:
         if name != _TABLE and name not in _TABLES_OF_OTHERS:
             raise SettingsError(f"{preset}: no table [{name}]; this stage reads [{_TABLE}]")
     return dict(tables.get(_TABLE, {}))

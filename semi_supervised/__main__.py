@@ -12,8 +12,9 @@ from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
 from edge_runtime.console import run_command
 from edge_runtime.errors import SettingsError
 from edge_runtime.files import write_text
+from edge_runtime.presets import PRESETS
 from edge_runtime.tensorflow_import import import_tensorflow
-from semi_supervised.settings import PRESETS, Settings, load_settings
+from semi_supervised.settings import Settings, load_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,15 +4,12 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from edge_runtime.errors import SettingsError
+from edge_runtime.presets import read_preset
 
 T = TypeVar("T")
-
-PRESETS = ("tiny", "quick", "full")
 
 
 @dataclass(frozen=True)
@@ -138,15 +135,7 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
     SettingsError
         Unknown preset, table or key; a value of another type or out of range.
     """
-    if preset in PRESETS:
-        text = (resources.files("semi_supervised") / f"presets/{preset}.toml").read_text("utf-8")
-    elif Path(preset).is_file():
-        text = Path(preset).read_text("utf-8")
-    else:
-        raise SettingsError(
-            f"no preset {preset!r}: there are {', '.join(PRESETS)}, or name a .toml file"
-        )
-    tables = _parse(text, preset)
+    tables = read_preset("semi_supervised", preset)
     for line in overrides:
         target, equals, value = line.partition("=")
         table, dot, key = target.strip().partition(".")
@@ -167,17 +156,6 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
         augment=_build(AugmentSettings, tables.get("augment", {}), f"{preset} [augment]"),
         train=_build(TrainSettings, tables.get("train", {}), f"{preset} [train]"),
     )
-
-
-def _parse(text: str, name: str) -> dict[str, dict[str, Any]]:
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{name}: not a TOML file ({error})") from None
-    for key, value in tables.items():
-        if not isinstance(value, dict):
-            raise SettingsError(f"{name}: {key!r} stands outside of a [table]")
-    return tables
 
 
 def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:

@@ -5,6 +5,7 @@ over an uneven ground, blurred, shrunk, and given noise and JPEG traces. Image i
 seed and on i alone.
 """
 
+import functools
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,10 +48,13 @@ class Synthesizer:
 
     def _pick_face(self, rng: np.random.Generator) -> Face:
         # A family first: one with eighteen files should not be seen eighteen times as often.
-        families = sorted({face.family for face in self.faces})
-        family = families[rng.integers(len(families))]
-        faces = [face for face in self.faces if face.family == family]
+        faces = self._families[rng.integers(len(self._families))]
         return faces[rng.integers(len(faces))]
+
+    @functools.cached_property
+    def _families(self) -> list[list[Face]]:
+        names = sorted({face.family for face in self.faces})
+        return [[face for face in self.faces if face.family == name] for name in names]
 
     def _neighbours(self, rng: np.random.Generator) -> tuple[str, str]:
         symbols = self.alphabet.symbols

@@ -15,6 +15,7 @@ from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
 from edge_runtime.files import sha256_of
 from edge_runtime.images import read_gray
 from edge_runtime.integer import Conv
+from edge_runtime.labeled_images import find_labeled_images
 from edge_runtime.preprocess import preprocess, to_float
 from quantize import inputs
 from quantize.__main__ import main
@@ -134,12 +135,13 @@ def test_an_npz_is_passed_as_it_is_and_needs_no_alphabet(
 
 def test_the_sample_is_seeded_and_spread_over_the_classes(manifest: Path) -> None:
     alphabet = parse_alphabet("01234")
-    chosen = inputs.find_calibration(manifest, alphabet, 10, seed=1)
+    images = find_labeled_images(manifest, alphabet)
+    chosen = inputs.choose_calibration(manifest, images, alphabet, 10, seed=1)
     assert [image.label for image in chosen] == list("0011223344")
     assert {image.split for image in chosen} == {"train"}
-    assert chosen == inputs.find_calibration(manifest, alphabet, 10, seed=1)
-    assert chosen != inputs.find_calibration(manifest, alphabet, 10, seed=2)
-    assert len(set(inputs.find_calibration(manifest, alphabet, 1000, seed=1))) == 30
+    assert chosen == inputs.choose_calibration(manifest, images, alphabet, 10, seed=1)
+    assert chosen != inputs.choose_calibration(manifest, images, alphabet, 10, seed=2)
+    assert len(set(inputs.choose_calibration(manifest, images, alphabet, 1000, seed=1))) == 30
 
 
 def test_the_freeze_stages_alphabet_is_found_beside_its_model(

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from edge_runtime.errors import SettingsError
+from edge_runtime.presets import PRESETS
 from quantize.__main__ import METHODS as OFFERED
 from quantize.methods import METHODS
-from quantize.settings import PRESETS, Settings, load_settings
+from quantize.settings import Settings, load_settings
 
 
 def test_presets_differ_where_they_should() -> None:

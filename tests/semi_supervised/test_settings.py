@@ -1,7 +1,8 @@
 import pytest
 
 from edge_runtime.errors import SettingsError
-from semi_supervised.settings import PRESETS, load_settings
+from edge_runtime.presets import PRESETS
+from semi_supervised.settings import load_settings
 
 
 @pytest.mark.parametrize("preset", PRESETS)
