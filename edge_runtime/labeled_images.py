@@ -6,7 +6,7 @@ of a million images is listed in seconds.
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edge_runtime.images import IMAGE_SUFFIXES
 # English/Hnd are in English/Hnd/Img, so Img is looked for last.
 _CHARS74K_SOURCES = {"Hnd": "hand", "Fnt": "font", "Img": "scene"}
 _NOT_IMAGES = frozenset({"Msk", "Trj"})  # masks and pen strokes of Chars74K
+_WITHOUT_LABEL = frozenset({"unlabeled", "excluded"})  # splits whose label, if any, is not used
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def find_labeled_images(
         the header ``file,label`` (a manifest is one), or a text file of ``path label`` lines;
         relative names count from the file's own folder.
     alphabet : labels must be symbols of it.
-    split : keep only this split of a manifest ("train", "validation", "test").
+    split : keep only this split of a manifest ("train", "validation", "test", "unlabeled").
+        Without one, all but what is "excluded" or "unlabeled".
 
     Raises
     ------
@@ -59,7 +61,7 @@ def find_labeled_images(
         if split is not None:
             images = select_split(path, images, split)
         else:
-            images = [image for image in images if image.split != "excluded"]
+            images = [image for image in images if image.split not in _WITHOUT_LABEL]
     else:
         raise LabelError(f"{path}: no such file or folder")
     if not images:
@@ -68,6 +70,13 @@ def find_labeled_images(
             "a .csv with the header file,label or a list of 'path label' lines"
         )
     return sorted(images, key=lambda image: str(image.path))
+
+
+def read_manifest(path: Path, alphabet: Alphabet) -> list[LabeledImage]:
+    """All rows of a manifest, whatever their split, sorted by file name."""
+    if not path.is_file():
+        raise LabelError(f"{path}: no such file; `make data` writes a manifest")
+    return sorted(_checked(path, _from_csv(path), alphabet), key=lambda image: str(image.path))
 
 
 def select_split(path: Path, images: list[LabeledImage], split: str) -> list[LabeledImage]:
@@ -81,18 +90,30 @@ def select_split(path: Path, images: list[LabeledImage], split: str) -> list[Lab
     return chosen
 
 
+def visible_folders(names: Iterable[str]) -> list[str]:
+    """Sort the names of folders to look into: not the hidden ones, masks and pen strokes."""
+    return sorted(name for name in names if name not in _NOT_IMAGES and not name.startswith("."))
+
+
+def image_names(names: Iterable[str]) -> list[str]:
+    """Sort the names of image files, leaving out hidden ones."""
+    return sorted(
+        name
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+    )
+
+
 def _from_folder(root: Path, alphabet: Alphabet) -> Iterator[LabeledImage]:
     for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(
-            name for name in subfolders if name not in _NOT_IMAGES and not name.startswith(".")
-        )
-        names = sorted(name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        subfolders[:] = visible_folders(subfolders)
+        names = image_names(files)
         here = Path(folder)
         if not names:
-            if not files and not subfolders and alphabet.symbol_of_folder(here.name):
+            if not files and not subfolders and _symbol_of(here, alphabet):
                 raise LabelError(f"{here}: this class folder is empty; fill it or remove it")
             continue
-        symbol = alphabet.symbol_of_folder(here.name)
+        symbol = _symbol_of(here, alphabet)
         if symbol is None:
             raise LabelError(
                 f"{here}: holds {names[0]} but its name is no class; name it {FOLDER_FORMS}"
@@ -100,6 +121,15 @@ def _from_folder(root: Path, alphabet: Alphabet) -> Iterator[LabeledImage]:
         source = _source_of(here)
         for name in names:
             yield LabeledImage(here / name, symbol, source)
+
+
+def _symbol_of(folder: Path, alphabet: Alphabet) -> str | None:
+    try:
+        return alphabet.symbol_of_folder(folder.name)
+    except LabelError as error:
+        raise LabelError(
+            f"{folder}: {error}; name more symbols with --alphabet, or leave the folder out"
+        ) from None
 
 
 def _source_of(folder: Path) -> str:
@@ -144,7 +174,8 @@ def _checked(
     found: dict[Path, LabeledImage] = {}
     for number, row in rows:
         label = row["label"]
-        if label not in alphabet:
+        hidden = not label and row.get("split") in _WITHOUT_LABEL
+        if label not in alphabet and not hidden:
             raise LabelError(
                 f"{path}:{number}: label {label!r} is not among the {len(alphabet)} symbols "
                 "of the alphabet"
