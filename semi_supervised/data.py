@@ -18,6 +18,7 @@ from edge_runtime.errors import EdgeGlyphError, ImageError, InputError
 from edge_runtime.files import sha256_of, write_json
 from edge_runtime.images import decode_gray, read_image_bytes
 from edge_runtime.labeled_images import LabeledImage
+from semi_supervised.duplicates import near_identical_groups
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.negatives import Negative, negatives_table, write_negatives
 from semi_supervised.settings import DataSettings
@@ -32,6 +33,8 @@ from semi_supervised.synthesis.fonts import find_faces
 from semi_supervised.synthesis.writing import write_images
 
 log = logging.getLogger(__name__)
+
+_SHOWN = 10  # unreadable files that are named on the screen
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ def make_data(
     if synthesizer:
         drawn, _ = _look_into(_draw(output, synthesizer, wanted), skip_unreadable=False)
         read += drawn
-    splits = split_images(read, alphabet, settings)
+    near = near_identical_groups(read)
+    splits = split_images(read, alphabet, settings, near)
     for note in splits.notes:
         log.warning("%s", note)
     split = splits.images
@@ -118,6 +122,7 @@ def make_data(
             "drawing": synthesizer.identity if synthesizer else None,
             "negatives_sha256": sha256_of(output / NEGATIVES_FILE) if negatives else None,
             "counts": {s: sum(i.split == s for i in split) for s in SPLITS},
+            "near_identical_groups": len(near),
             "skipped": skipped,
         },
     )
@@ -191,8 +196,11 @@ def _look_into(
                 bad.append(problem)
             else:
                 good.append(replace(image, sha256=digest))
-    for problem in bad:
+    for problem in bad[:_SHOWN]:
         log.warning("skipped: %s" if skip_unreadable else "%s", problem)
+    if len(bad) > _SHOWN:
+        where = "; data.json lists them all" if skip_unreadable else ""
+        log.warning("and %s more%s", f"{len(bad) - _SHOWN:,}", where)
     if bad and not skip_unreadable:
         raise InputError(
             f"{len(bad)} of {len(images)} images cannot be read, the first is {bad[0]}; "
