@@ -39,7 +39,11 @@ def is_url(source: str | Path) -> bool:
 
 
 def find_source_images(
-    path: Path, alphabet: Alphabet, split: str | None = None, cache: Path | None = None
+    path: Path,
+    alphabet: Alphabet,
+    split: str | None = None,
+    cache: Path | None = None,
+    problems: list[str] | None = None,
 ) -> list[LabeledImage]:
     """List the labeled images of any source, sorted by file name.
 
@@ -49,6 +53,7 @@ def find_source_images(
         folder or XML file of ICDAR 2003, whose tags outside the alphabet are counted and left out
     split : keep only this split of a manifest
     cache : where archives are unpacked and characters are cut; by default the user's cache folder
+    problems : as `find_labeled_images`
 
     Raises
     ------
@@ -60,7 +65,7 @@ def find_source_images(
         raise LabelError(f"{path}: is an archive; only a manifest has the split {split!r}")
     tables = find_xml(folder)
     if not tables:
-        return find_labeled_images(folder, alphabet, split)
+        return find_labeled_images(folder, alphabet, split, problems)
     if split is not None:
         raise LabelError(f"{path}: is ICDAR 2003; only a manifest has the split {split!r}")
     tagged = [pair for xml in tables for pair in _tagged(xml, cache)]

@@ -57,11 +57,13 @@ def find_images(
     alphabet: Alphabet,
     unlabeled: Sequence[str] = (),
     cache: Path | None = None,
+    problems: list[str] | None = None,
 ) -> list[LabeledImage]:
     """List the images of all sources, each file once; those of ``unlabeled`` have the label "".
 
     An address (http, https) is downloaded into the cache because the user named it; see
-    `semi_supervised.download`.
+    `semi_supervised.download`. With ``problems``, wrong labels are told there instead of raised
+    and every split of a manifest is listed, for audits.
 
     Raises
     ------
@@ -70,15 +72,19 @@ def find_images(
     """
     found: dict[Path, LabeledImage] = {}
     for source in sources:
-        images = find_source_images(_fetched(source, cache), alphabet, cache=cache)
+        path = _fetched(source, cache)
+        images = find_source_images(path, alphabet, cache=cache, problems=problems)
         log.info("found %s labeled images in %s", f"{len(images):,}", source)
         for image in images:
             earlier = found.setdefault(image.path.resolve(), image)
             if earlier.label != image.label:
-                raise LabelError(
+                problem = (
                     f"{image.path}: is labeled {image.label!r} in {source} and {earlier.label!r} "
                     "in another source; correct one of them"
                 )
+                if problems is None:
+                    raise LabelError(problem)
+                problems.append(problem)
     for source in unlabeled:
         paths = find_unlabeled_images(_fetched(source, cache), cache)
         log.info("found %s images without labels in %s", f"{len(paths):,}", source)
