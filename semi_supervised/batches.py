@@ -6,7 +6,9 @@ training does not wait for them. How many processes there are changes nothing in
 
 import itertools
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -173,8 +175,17 @@ def _start_worker(
 ) -> None:
     global _maker  # a process pool gives its functions no other place to keep what they need
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training process's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
     _maker = BatchMaker(images, synthesizer, settings)
+
+
+def _end_with_parent() -> None:
+    """End this process when the training process is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make(step: int) -> Batch:

@@ -1,6 +1,12 @@
 """Batches: functions of the step alone, whoever makes them; what training may see."""
 
 import itertools
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +62,47 @@ def test_a_worker_that_dies_is_an_error_of_ours(load, synthesizer):
     images.canvases.unlink()
     with pytest.raises(EdgeGlyphError, match="a process that prepares batches died"):
         next(make_batches(images, synthesizer, TINY, 0, 1))
+
+
+def test_workers_end_with_a_killed_training(load, synthesizer, tmp_path):
+    recipe = tmp_path / "recipe.pickle"
+    recipe.write_bytes(pickle.dumps((load(), synthesizer, TINY)))
+    code = """
+import multiprocessing, pathlib, pickle, sys, time
+from semi_supervised.batches import make_batches
+if __name__ == "__main__":
+    recipe = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
+    batches = make_batches(*recipe, start=0, workers=2)
+    next(batches)
+    print(*(p.pid for p in multiprocessing.active_children()), flush=True)
+    time.sleep(600)
+"""
+    script = tmp_path / "training.py"
+    script.write_text(code)
+    training = subprocess.Popen(
+        [sys.executable, script, recipe],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert training.stdout is not None
+    workers = [int(pid) for pid in training.stdout.readline().split()]
+    assert len(workers) == 2
+    training.kill()
+    training.wait()
+    training.stdout.close()
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(is_alive, workers))
+
+
+def is_alive(pid):
+    """Whether a process runs; one that has ended and waits to be collected does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_half_a_batch_is_drawn_and_its_labels_are_true(load, synthesizer):
