@@ -31,7 +31,7 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data train freeze quantize compile evaluate classify synth ship test check clean FORCE
+.PHONY: all help data audit train freeze quantize compile evaluate classify synth ship test check clean FORCE
 
 all: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
@@ -47,6 +47,7 @@ help:
 	@echo
 	@echo "  make             all stages below, to an evaluated classifier in $(OUT)/"
 	@echo "  make data        find or draw characters, split them     $(OUT)/manifest.csv"
+	@echo "  make audit       copies, conflicts, wrong labels of DATA $(OUT)/audit/"
 	@echo "  make train       train the semi-supervised GAN           $(OUT)/training/"
 	@echo "  make freeze      export the network                      $(OUT)/frozen_model.pb, model.onnx"
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
@@ -70,6 +71,7 @@ help:
 	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
+	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
 	  "BOARD=$(BOARD)" "$(basename $(notdir $(wildcard edge_runtime/boards/*.toml)))" \
 	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \
@@ -114,7 +116,8 @@ $(OUT)/manifest.csv: $(STAMPS)/data
 
 $(OUT)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/train
 	@echo "== train: semi-supervised GAN, preset $(PRESET)"
-	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_OPTIONS)
+	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_OPTIONS) \
+	  $(if $(ALLOW_LEAKAGE),--allow-leakage)
 
 $(OUT)/freeze.json: $(OUT)/training/result.json
 	@echo "== freeze: frozen graph, SavedModel, ONNX"
@@ -159,6 +162,14 @@ classify: | $(INSTALLED)
 
 ship: $(OUT)/evaluation.json
 	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) --readme README.md
+
+# Of the data given, or else of the manifest that the last `make data` wrote.
+AUDITED = $(if $(filter-out synthetic,$(DATA)),$(DATA),$(OUT)/manifest.csv)
+audit: | $(INSTALLED)
+	@$(PY) -m semi_supervised audit "$(AUDITED)" --output "$(OUT)/audit" \
+	  $(if $(NO_LABEL_CHECK),--no-label-check) \
+	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(CACHE),--cache "$(CACHE)") \
+	  $(if $(CALIBRATION),--calibration "$(CALIBRATION)")
 
 PER_CLASS ?= 100
 synth: | $(INSTALLED)

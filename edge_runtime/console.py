@@ -12,6 +12,7 @@ _COMMANDS = {
     "classify": ("edge_runtime", "classify images with a bundle"),
     "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
     "data": ("semi_supervised", "find or draw characters and split them"),
+    "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
     "train": ("semi_supervised", "train the semi-supervised GAN"),
     "freeze": ("semi_supervised", "export the trained network"),
     "quantize": ("quantize", "turn a frozen network into integers"),

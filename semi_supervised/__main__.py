@@ -1,4 +1,4 @@
-"""Command line: ``python -m semi_supervised data | train | freeze | stamp``."""
+"""Command line: ``python -m semi_supervised data | audit | train | freeze | synth | stamp``."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from edge_runtime.console import run_command
 from edge_runtime.files import write_text
 from edge_runtime.presets import PRESETS
 from edge_runtime.tensorflow_import import import_tensorflow
+from semi_supervised.audit import command as audit_command
 from semi_supervised.settings import PROTOCOLS, Settings, load_settings
 from semi_supervised.sources import SYNTHETIC, fingerprint, parse_sources
 from semi_supervised.synthesis import command as synthesis_command
@@ -31,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_data_options(data)
     _add_common(data)
 
+    audit = commands.add_parser("audit", help="find copies, conflicts, leaks and wrong labels")
+    audit_command.add_options(audit)
+
     train = commands.add_parser("train", help="train the semi-supervised GAN (resumes by itself)")
     train.add_argument("--manifest", type=Path, default=Path("build/manifest.csv"))
     train.add_argument(
@@ -38,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         help="processes that prepare batches (default: one a core); no effect on the result",
+    )
+    train.add_argument(
+        "--allow-leakage",
+        action="store_true",
+        help="train although a picture is both in training and in validation or test",
     )
     _add_common(train)
 
@@ -133,6 +142,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.command in ("train", "freeze"):
         import_tensorflow()
+    if options.command == "audit":
+        return audit_command.run(options)
     if options.command == "synth":
         return synthesis_command.run(options)
     if options.command == "freeze":
@@ -166,8 +177,12 @@ def _run(options: argparse.Namespace) -> int:
         )
         print(report.table())
         return 0
+    from semi_supervised.data import read_alphabet
+    from semi_supervised.leakage import refuse_leakage
     from semi_supervised.trainer import train
 
+    if not options.allow_leakage:
+        refuse_leakage(options.manifest, read_alphabet(options.manifest))
     result = train(options.manifest, options.output / "training", settings, options.workers)
     print(
         f"best validation accuracy {100 * result.best_accuracy:.2f} % after epoch "
