@@ -16,8 +16,9 @@ from edge_runtime import container, integer, preprocess
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.errors import BundleError, EdgeGlyphError, VerificationError
 from edge_runtime.files import write_bytes
-from edge_runtime.integer import AvgPool, Conv, Int8, IntegerNetwork, Layer
-from edge_runtime.scores import ScoreTable
+from edge_runtime.layer_rows import layer_of, row_of
+from edge_runtime.layers import Conv, Int8, IntegerNetwork, Layer
+from edge_runtime.scores import ScoreTable, WideScoreTable
 
 _COUNT = struct.Struct("<I")
 
@@ -27,12 +28,12 @@ class GoldenVectors:
     """Inputs with what every layer must make of them.
 
     inputs : int8 [N, height, width, channels];  checksums : [N][layers] CRC-32 of the outputs
-    logits : int8 [N, classes]
+    logits : int8 or int32 [N, classes]
     """
 
     inputs: Int8
     checksums: tuple[tuple[int, ...], ...]
-    logits: Int8
+    logits: integer.Logits
 
     @classmethod
     def record(cls, network: IntegerNetwork, inputs: Int8) -> "GoldenVectors":
@@ -54,7 +55,7 @@ class Bundle:
     name: str
     alphabet: Alphabet
     network: IntegerNetwork
-    scores: ScoreTable
+    scores: ScoreTable | WideScoreTable
     golden: GoldenVectors
     manifest: dict[str, Any] = field(default_factory=dict)
     dpu_kernel: bytes = b""
@@ -63,6 +64,8 @@ class Bundle:
         classes = self.golden.logits.shape[-1]
         if len(self.alphabet) != classes:
             raise ValueError(f"{len(self.alphabet)} symbols, but the network has {classes} classes")
+        if self.network.int32_logits != isinstance(self.scores, WideScoreTable):
+            raise ValueError("the score table is not for the network's kind of logits")
 
     def self_test(self) -> None:
         """Run the golden vectors; `VerificationError` names the first layer that differs."""
@@ -94,7 +97,7 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         "manifest": _json(manifest),
         "layers": _json(layers),
         "weights": weights,
-        "scores": struct.pack("<512Q", *bundle.scores.softmax, *bundle.scores.fake),
+        "scores": _pack_scores(bundle.scores),
         "golden": _pack_golden(bundle.golden),
     }
     if bundle.dpu_kernel:
@@ -127,12 +130,11 @@ def read_bundle(path: Path) -> Bundle:
                 f"preprocessing version {manifest['preprocessing']['version']}, "
                 f"this program has {preprocess.VERSION}"
             )
-        table = struct.unpack("<512Q", sections["scores"])
         return Bundle(
             name=str(manifest["name"]),
             alphabet=Alphabet(tuple(manifest["alphabet"])),
             network=network,
-            scores=ScoreTable(table[:256], table[256:]),
+            scores=_unpack_scores(sections["scores"], network.int32_logits),
             golden=_unpack_golden(sections["golden"], network),
             manifest=manifest,
             dpu_kernel=sections.get("dpu_kernel", b""),
@@ -151,28 +153,13 @@ def _pack_layers(network: IntegerNetwork) -> tuple[dict[str, Any], bytes]:
     weights = bytearray()
     rows: list[dict[str, Any]] = []
     for layer in network.layers:
-        row: dict[str, Any] = {"name": layer.name, "source": layer.source}
+        row = row_of(layer)
         if isinstance(layer, Conv):
-            row |= {
-                "kind": "conv",
-                "weights": {"offset": len(weights), "shape": list(layer.weights.shape)},
-                "bias": {"offset": len(weights) + layer.weights.size},
-                "stride": list(layer.stride),
-                "pad": list(layer.pad),
-                "relu": layer.relu,
-                "shift_cut": layer.shift_cut,
-                "shift_bias": layer.shift_bias,
-            }
-            weights += layer.weights.tobytes() + layer.bias.tobytes()
-        else:
-            row |= {
-                "kind": "avg_pool",
-                "kernel": list(layer.kernel),
-                "stride": list(layer.stride),
-                "multiplier": layer.multiplier,
-                "shift": layer.shift,
-            }
-        rows.append(row | {"fix_point": layer.fix_point})
+            row["weights"] = {"offset": len(weights), "shape": list(layer.weights.shape)}
+            weights += layer.weights.tobytes()
+            row["bias"] = {"offset": len(weights)}
+            weights += layer.bias.tobytes()
+        rows.append(row)
     head = {"shape": list(network.input_shape), "fix_point": network.input_fix_point}
     return {"input": head, "layers": rows}, bytes(weights)
 
@@ -186,32 +173,14 @@ def _unpack_layers(table: dict[str, Any], weights: bytes) -> IntegerNetwork:
 
 
 def _unpack_layer(row: dict[str, Any], weights: bytes) -> Layer:
-    name, source, fix_point = str(row["name"]), int(row["source"]), int(row["fix_point"])
-    if row["kind"] == "conv":
-        shape = tuple(int(n) for n in row["weights"]["shape"])
-        return Conv(
-            name,
-            source,
-            _int8(weights, int(row["weights"]["offset"]), shape),
-            _int8(weights, int(row["bias"]["offset"]), shape[:1]),
-            _pair(row["stride"]),
-            _four(row["pad"]),
-            bool(row["relu"]),
-            int(row["shift_cut"]),
-            int(row["shift_bias"]),
-            fix_point,
-        )
-    if row["kind"] == "avg_pool":
-        return AvgPool(
-            name,
-            source,
-            _pair(row["kernel"]),
-            _pair(row["stride"]),
-            int(row["multiplier"]),
-            int(row["shift"]),
-            fix_point,
-        )
-    raise ValueError(f"layer {name} is of unknown kind {row['kind']!r}")
+    if "weights" not in row:
+        return layer_of(row)
+    shape = tuple(int(n) for n in row["weights"]["shape"])
+    return layer_of(
+        row,
+        _int8(weights, int(row["weights"]["offset"]), shape),
+        _int8(weights, int(row["bias"]["offset"]), shape[:1]),
+    )
 
 
 def _int8(weights: bytes, offset: int, shape: tuple[int, ...]) -> Int8:
@@ -221,20 +190,24 @@ def _int8(weights: bytes, offset: int, shape: tuple[int, ...]) -> Int8:
     return np.frombuffer(weights, np.int8, count, offset).reshape(shape)
 
 
-def _pair(values: Any) -> tuple[int, int]:
-    first, second = (int(v) for v in values)
-    return first, second
+def _pack_scores(scores: ScoreTable | WideScoreTable) -> bytes:
+    if isinstance(scores, ScoreTable):
+        return struct.pack("<512Q", *scores.softmax, *scores.fake)
+    return struct.pack("<769Q", *scores.coarse, *scores.middle, *scores.fine, scores.shift)
 
 
-def _four(values: Any) -> tuple[int, int, int, int]:
-    a, b, c, d = (int(v) for v in values)
-    return a, b, c, d
+def _unpack_scores(data: bytes, int32_logits: bool) -> ScoreTable | WideScoreTable:
+    if not int32_logits:
+        table = struct.unpack("<512Q", data)
+        return ScoreTable(table[:256], table[256:])
+    table = struct.unpack("<769Q", data)
+    return WideScoreTable(table[:256], table[256:512], table[512:768], table[768])
 
 
 def _pack_golden(golden: GoldenVectors) -> bytes:
     out = bytearray(_COUNT.pack(len(golden.inputs)))
     for x, sums, logits in zip(golden.inputs, golden.checksums, golden.logits, strict=True):
-        out += x.tobytes() + struct.pack(f"<{len(sums)}I", *sums) + logits.tobytes()
+        out += x.tobytes() + struct.pack(f"<{len(sums)}I", *sums) + integer.output_bytes(logits)
     return bytes(out)
 
 
@@ -243,8 +216,9 @@ def _unpack_golden(data: bytes, network: IntegerNetwork) -> GoldenVectors:
     shape = network.input_shape
     pixels, layers = int(np.prod(shape)), len(network.layers)
     classes = network.classes
+    dtype = "<i4" if network.int32_logits else "i1"
     record = np.dtype(
-        [("x", "i1", (pixels,)), ("sums", "<u4", (layers,)), ("logits", "i1", (classes,))]
+        [("x", "i1", (pixels,)), ("sums", "<u4", (layers,)), ("logits", dtype, (classes,))]
     )
     if count < 1 or len(data) != _COUNT.size + count * record.itemsize:
         raise ValueError(f"{count} golden vectors do not fill their section")
@@ -252,5 +226,5 @@ def _unpack_golden(data: bytes, network: IntegerNetwork) -> GoldenVectors:
     return GoldenVectors(
         rows["x"].reshape(count, *shape),
         tuple(tuple(int(s) for s in row) for row in rows["sums"]),
-        rows["logits"].reshape(count, classes),
+        rows["logits"].reshape(count, classes).astype(dtype.lstrip("<")),
     )

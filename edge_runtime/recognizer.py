@@ -8,7 +8,7 @@ import numpy as np
 from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import ImageError
 from edge_runtime.images import Gray, read_gray
-from edge_runtime.integer import Int8
+from edge_runtime.layers import Int8
 from edge_runtime.preprocess import preprocess
 from edge_runtime.runners import Logits, Runner, open_runner
 from edge_runtime.scores import Millionths, Prediction, float_probabilities, predictions
@@ -48,8 +48,8 @@ class Recognizer:
     def scores(self, inputs: Int8) -> tuple[Logits, Millionths, Millionths]:
         """Logits [N, classes], class probabilities [N, classes] and p_real [N] of int8 inputs."""
         logits = self._runner.run(inputs)
-        if logits.dtype == np.int8:
-            probabilities, p_real = self.bundle.scores.probabilities(logits.astype(np.int8))
+        if self._runner.integer:
+            probabilities, p_real = self.bundle.scores.probabilities(logits)
         else:
             probabilities, p_real = float_probabilities(logits.astype(np.float32))
         return logits, probabilities, p_real

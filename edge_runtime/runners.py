@@ -21,11 +21,11 @@ from edge_runtime import integer
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of
-from edge_runtime.integer import Int8
+from edge_runtime.layers import Int8
 from edge_runtime.preprocess import to_float
 from edge_runtime.tensorflow_import import import_tensorflow
 
-Logits = npt.NDArray[np.int8] | npt.NDArray[np.float32]
+Logits = npt.NDArray[Any]  # int8 or int32 of an integer network, float32 of a float one
 
 
 class Runner(Protocol):
@@ -48,7 +48,7 @@ class Int8Runner:
         self._network = bundle.network
 
     def run(self, inputs: Int8) -> Logits:
-        """Logits int8 [N, classes]."""
+        """Logits int8 or int32 [N, classes]."""
         return integer.run(self._network, inputs)
 
 
@@ -82,7 +82,7 @@ class OnnxRunner:
                 )
 
     def run(self, inputs: Int8) -> Logits:
-        """Logits [N, classes]: int8 from the integer model, float32 from the float one."""
+        """Logits [N, classes]: integers from the integer model, float32 from the float one."""
         fed = inputs if self.integer else to_float(inputs)
         (logits,) = self._session.run([self._output], {self._input: fed})
         found: Logits = logits.reshape(len(inputs), -1)

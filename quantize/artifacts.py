@@ -17,10 +17,11 @@ from edge_runtime import __version__
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.files import sha256_of, write_bytes, write_json
-from edge_runtime.integer import AvgPool, Conv, Int8, IntegerNetwork, Layer
+from edge_runtime.layer_rows import layer_of, row_of
+from edge_runtime.layers import Conv, Int8, IntegerNetwork, Layer
 from quantize.lower import TensorNames
 
-SCHEMA = 1
+SCHEMA = 2
 JSON_NAME = "quantization.json"
 WEIGHTS_NAME = "quantized.npz"
 CALIBRATION_NAME = "calibration.npz"
@@ -55,11 +56,7 @@ class Quantization:
         }
         for layer, names in zip(network.layers, self.tensors, strict=True):
             if isinstance(layer, Conv) and names.weight is not None and names.bias is not None:
-                entry = (
-                    network.layers[layer.source].fix_point
-                    if layer.source >= 0
-                    else (network.input_fix_point)
-                )
+                entry = network.fix_point(layer.source)
                 weight = layer.shift_cut + layer.fix_point - entry
                 found[names.weight] = {"kind": "weight", "fix_point": weight}
                 bias = weight + entry - layer.shift_bias
@@ -102,29 +99,10 @@ def write_quantization(folder: Path, quantization: Quantization) -> None:
 
 
 def _row(layer: Layer, names: TensorNames) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": layer.name,
-        "source": layer.source,
-        "activation": names.activation,
-    }
+    row = row_of(layer) | {"activation_tensor": names.activation}
     if isinstance(layer, Conv):
-        return row | {
-            "kind": "conv",
-            "weight": names.weight,
-            "bias": names.bias,
-            "stride": list(layer.stride),
-            "pad": list(layer.pad),
-            "relu": layer.relu,
-            "shift_cut": layer.shift_cut,
-            "shift_bias": layer.shift_bias,
-        }
-    return row | {
-        "kind": "avg_pool",
-        "kernel": list(layer.kernel),
-        "stride": list(layer.stride),
-        "multiplier": layer.multiplier,
-        "shift": layer.shift,
-    }
+        row |= {"weight": names.weight, "bias": names.bias}
+    return row
 
 
 def read_quantization(folder: Path) -> Quantization:
@@ -175,39 +153,9 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
     layers: list[Layer] = []
     names: list[TensorNames] = []
     for row in table["layers"]:
-        fix_point = int(tensors[row["activation"]]["fix_point"])
-        stride_h, stride_w = row["stride"]
-        if row["kind"] == "conv":
-            top, bottom, left, right = row["pad"]
-            layers.append(
-                Conv(
-                    row["name"],
-                    row["source"],
-                    arrays[row["weight"]],
-                    arrays[row["bias"]],
-                    (stride_h, stride_w),
-                    (top, bottom, left, right),
-                    row["relu"],
-                    row["shift_cut"],
-                    row["shift_bias"],
-                    fix_point,
-                )
-            )
-            names.append(TensorNames(row["activation"], row["weight"], row["bias"]))
-        else:
-            kernel_h, kernel_w = row["kernel"]
-            layers.append(
-                AvgPool(
-                    row["name"],
-                    row["source"],
-                    (kernel_h, kernel_w),
-                    (stride_h, stride_w),
-                    row["multiplier"],
-                    row["shift"],
-                    fix_point,
-                )
-            )
-            names.append(TensorNames(row["activation"]))
+        weight, bias = row.get("weight"), row.get("bias")
+        layers.append(layer_of(row, *(() if weight is None else (arrays[weight], arrays[bias]))))
+        names.append(TensorNames(row["activation_tensor"], weight, bias))
     name, (height, width, channels) = table["input"]["name"], table["input"]["shape"]
     network = IntegerNetwork(
         (height, width, channels), int(tensors[name]["fix_point"]), tuple(layers)

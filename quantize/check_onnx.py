@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import MissingDependencyError, VerificationError
-from edge_runtime.integer import Int8, IntegerNetwork
+from edge_runtime.layers import Int8, IntegerNetwork
 from quantize.export_onnx import INPUT, OUTPUT
 from quantize.methods import run_integers
 

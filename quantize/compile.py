@@ -10,8 +10,8 @@ from edge_runtime.alphabet import ALPHABET_62, Alphabet
 from edge_runtime.bundle import Bundle, GoldenVectors, read_bundle, write_bundle
 from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
-from edge_runtime.integer import Int8
-from edge_runtime.scores import ScoreTable
+from edge_runtime.layers import Int8
+from edge_runtime.scores import build_table
 from quantize import artifacts, inputs
 from quantize.artifacts import Quantization, read_quantization
 from quantize.methods import integer_inputs
@@ -55,7 +55,12 @@ def compile_bundle(request: CompileRequest) -> Bundle:
         name=request.name,
         alphabet=_alphabet(quantization, request),
         network=network,
-        scores=ScoreTable.build(network.logits_fix_point, quantization.logit_scale, TEMPERATURE),
+        scores=build_table(
+            network.int32_logits,
+            network.logits_fix_point,
+            quantization.logit_scale,
+            TEMPERATURE,
+        ),
         golden=GoldenVectors.record(network, golden_inputs(quantization, request.folder)),
         manifest={
             "created_by": f"edgeglyph {__version__}",

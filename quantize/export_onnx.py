@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import GraphError
-from edge_runtime.integer import AvgPool, Conv, IntegerNetwork
+from edge_runtime.layers import AvgPool, Conv, IntegerNetwork, output_range
 from quantize.ir import Array
 
 EXACT = 2**24
@@ -38,6 +38,8 @@ def export(network: IntegerNetwork) -> bytes:
     model.add("Transpose", ["input_float"], "input_nchw", perm=[0, 3, 1, 2])
     outputs, shapes = ["input_nchw"], [network.input_shape, *network.output_shapes()]
     for i, layer in enumerate(network.layers):
+        if not isinstance(layer, Conv | AvgPool):
+            raise GraphError(f"layer {layer.name!r} cannot be exported to ONNX yet")
         x, shape = outputs[layer.source + 1], shapes[layer.source + 1]
         if isinstance(layer, Conv):
             outputs.append(_conv(model, f"layer{i}", layer, x))
@@ -123,7 +125,7 @@ def _conv(model: _Builder, name: str, layer: Conv, x: str) -> str:
         "pads": [top, left, bottom, right],
         "kernel_shape": list(layer.weights.shape[1:3]),
     }
-    low = 0 if layer.relu else -128
+    low, _ = output_range(layer.activation, layer.fix_point)
     if fits_float32(layer):
         weights = model.constant(f"{name}_weights", kernel)
         biases = model.constant(f"{name}_bias", bias.astype(np.float32))

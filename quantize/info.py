@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import InputError
-from edge_runtime.integer import Conv, IntegerNetwork, Layer
+from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
 from quantize import artifacts
 
 
@@ -94,7 +94,7 @@ def _table(network: IntegerNetwork) -> str:
         "layer",
         "output",
         "kernel",
-        "ReLU",
+        "activation",
         "fix point",
         "shift cut",
         "shift bias",
@@ -105,13 +105,24 @@ def _table(network: IntegerNetwork) -> str:
 
 
 def _columns(layer: Layer) -> list[Any]:
+    """Kernel, activation, fix point, shift cut and shift bias of a layer."""
+    p = layer.fix_point
     if isinstance(layer, Conv):
-        kernel = f"{_by(layer.weights.shape[1:3])} /{layer.stride[0]}"
-        relu = "yes" if layer.relu else ""
-        return [kernel, relu, layer.fix_point, layer.shift_cut, layer.shift_bias]
-    kernel = f"mean {_by(layer.kernel)} /{layer.stride[0]}"
-    bits = layer.shift - math.floor(math.log2(layer.multiplier))
-    return [kernel, "", layer.fix_point, bits, ""]
+        kind = "depthwise " if layer.depthwise else ""
+        kernel = f"{kind}{_by(layer.weights.shape[1:3])} /{layer.stride[0]}"
+        return [kernel, _activation(layer.activation), p, layer.shift_cut, layer.shift_bias]
+    if isinstance(layer, AvgPool):
+        bits = layer.shift - math.floor(math.log2(layer.multiplier))
+        return [f"mean {_by(layer.kernel)} /{layer.stride[0]}", "", p, bits, ""]
+    if isinstance(layer, MaxPool):
+        return [f"max {_by(layer.kernel)} /{layer.stride[0]}", "", p, layer.shift, ""]
+    if isinstance(layer, Add):
+        return ["add", _activation(layer.activation), p, layer.shift, ""]
+    return ["concat", "", p, "", ""]
+
+
+def _activation(activation: Activation) -> str:
+    return "" if activation is Activation.NONE else activation.value
 
 
 def _by(shape: tuple[int, ...]) -> str:

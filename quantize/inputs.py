@@ -15,8 +15,8 @@ from edge_runtime.alphabet import Alphabet, classes_of
 from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.images import read_gray
-from edge_runtime.integer import Int8
 from edge_runtime.labeled_images import LabeledImage, select_split
+from edge_runtime.layers import Int8
 
 Shape = tuple[int, int, int]
 _HELD_OUT_SPLITS = ("validation", "test")

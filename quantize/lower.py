@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_runtime.errors import GraphError
-from edge_runtime.integer import AvgPool, Conv, IntegerNetwork, Layer
+from edge_runtime.layers import Activation, AvgPool, Conv, IntegerNetwork, Layer
 from quantize import fix_points
 from quantize.calibrate import FixPoints
 from quantize.fix_points import half_away_from_zero, to_integers
@@ -99,7 +99,7 @@ def _layer(graph: Graph, node: Node, index: dict[str, int], positions: FixPoints
         to_integers(_floats(graph.value(node.inputs[2])), bias, half_away_from_zero),
         (stride_h, stride_w),
         (top, bottom, left, right),
-        node.flag("relu"),
+        Activation.RELU if node.flag("relu") else Activation.NONE,
         shift_cut=weight + entry - output,
         shift_bias=weight + entry - bias,
         fix_point=output,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_runtime import integer
-from edge_runtime.integer import IntegerNetwork
+from edge_runtime.layers import IntegerNetwork
 from quantize import execute, fix_points
 from quantize.calibrate import FixPoints, calibrate
 from quantize.execute import Float

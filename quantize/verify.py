@@ -8,7 +8,7 @@ import numpy as np
 from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import InputError, VerificationError
 from edge_runtime.files import sha256_of
-from edge_runtime.integer import Conv, IntegerNetwork
+from edge_runtime.layers import Conv, IntegerNetwork
 from quantize import artifacts, compile, inputs
 from quantize.check_onnx import verify_onnx
 from quantize.methods import integer_inputs, run_integers

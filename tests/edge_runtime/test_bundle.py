@@ -7,9 +7,9 @@ import pytest
 from edge_runtime import container
 from edge_runtime.bundle import read_bundle, write_bundle
 from edge_runtime.errors import BundleError, VerificationError
-from edge_runtime.integer import Conv
+from edge_runtime.layers import Conv
 from edge_runtime.runners import Int8Runner
-from tests.conftest import toy_bundle
+from tests.conftest import branched_bundle, toy_bundle
 
 
 @pytest.fixture
@@ -29,6 +29,40 @@ def test_what_is_written_is_read(bundle_file):
             assert np.array_equal(getattr(a, field.name), getattr(b, field.name)), field.name
     assert np.array_equal(found.golden.logits, written.golden.logits)
     found.self_test()
+
+
+def test_every_kind_of_layer_and_int32_logits_are_read(tmp_path):
+    path, written = tmp_path / "branched.egb", branched_bundle()
+    write_bundle(path, written)
+    found = read_bundle(path)
+    kinds = {type(layer).__name__ for layer in found.network.layers}
+    assert kinds == {"Conv", "AvgPool", "MaxPool", "Add", "Concat"}
+    for a, b in zip(written.network.layers, found.network.layers, strict=True):
+        assert type(a) is type(b)
+        for field in dataclasses.fields(a):
+            assert np.array_equal(getattr(a, field.name), getattr(b, field.name)), field.name
+    assert found.golden.logits.dtype == np.int32
+    assert np.array_equal(found.golden.logits, written.golden.logits)
+    assert found.scores == written.scores
+    found.self_test()
+
+
+def test_rows_of_the_first_bundles_are_read(bundle_file):
+    """They said "relu" and nothing of the output's type."""
+
+    def as_first(table):
+        for row in table["layers"]:
+            if "activation" in row:
+                row["relu"] = row.pop("activation") == "relu"
+                assert row.pop("output") == "int8"
+
+    repacked(bundle_file, edit_json("layers", as_first))
+    found = read_bundle(bundle_file)
+    found.self_test()
+    assert [layer.activation for layer in found.network.layers if isinstance(layer, Conv)] == [
+        "relu",
+        "none",
+    ]
 
 
 def test_the_same_bundle_gives_the_same_bytes(bundle_file, tmp_path):
@@ -101,6 +135,10 @@ def edit_json(section, edit):
         edit_json("layers", lambda t: t["layers"][0].update(shift_cut=40)),
         edit_json("layers", lambda t: t["layers"][0].update(stride=[0, 0])),
         edit_json("layers", lambda t: t["layers"][2].update(source=7)),
+        edit_json("layers", lambda t: t["layers"][0].update(activation="tanh")),
+        edit_json("layers", lambda t: t["layers"][2].update(output="int64")),
+        edit_json("layers", lambda t: t["layers"][2].update(output="int32", shift_cut=0)),
+        edit_json("layers", lambda t: t["layers"][0].pop("weights")),
         edit_json("layers", lambda t: t["layers"][0]["weights"].update(offset=-5)),
         edit_json("layers", lambda t: t["layers"][0]["weights"].update(shape=[2**40, 3, 3, 1])),
         edit_json("layers", lambda t: t["input"].update(shape=[10**9, 32, 1])),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_runtime import integer
 from edge_runtime.errors import GraphError, InputError
-from edge_runtime.integer import AvgPool, Conv
+from edge_runtime.layers import Activation, AvgPool, Conv
 from quantize.calibrate import calibrate
 from quantize.ir import Graph, Node, Op, constant
 from quantize.lower import check_supported, lower
@@ -219,11 +219,11 @@ def test_lowering_keeps_strides_padding_and_the_pool_factor() -> None:
     of = network_of(3)
     first, pool, last = lower(of, calibrate(of, batch(of), "min-mse", 4)).layers
     assert isinstance(first, Conv)
-    assert (first.pad, first.relu, first.source) == ((1, 1, 1, 1), True, -1)
+    assert (first.pad, first.activation, first.source) == ((1, 1, 1, 1), Activation.RELU, -1)
     assert isinstance(pool, AvgPool)
     assert (pool.multiplier, pool.shift) == (7, 6 + first.fix_point - pool.fix_point)
     assert isinstance(last, Conv)
-    assert not last.relu
+    assert last.activation is Activation.NONE
 
 
 @pytest.mark.parametrize("p", [65, -65])

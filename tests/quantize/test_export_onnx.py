@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_runtime import integer
 from edge_runtime.errors import VerificationError
-from edge_runtime.integer import AvgPool, Conv, IntegerNetwork
+from edge_runtime.layers import Activation, AvgPool, Conv, IntegerNetwork
 from quantize.check_onnx import probes, verify_onnx
 from quantize.export_onnx import channel_ranges, export, fits_float32
 
@@ -25,8 +25,9 @@ def conv(
     source: int = -1, stride: tuple[int, int] = (1, 1), pad: tuple[int, ...] = (0, 0, 0, 0),
 ) -> Conv:  # fmt: skip
     top, bottom, left, right = pad
+    function = Activation.RELU if relu else Activation.NONE
     return Conv(
-        name, source, weights, bias, stride, (top, bottom, left, right), relu, cut, shift, 0
+        name, source, weights, bias, stride, (top, bottom, left, right), function, cut, shift, 0
     )
 
 
@@ -67,7 +68,7 @@ def exact(layer: Conv, x: Any) -> list[list[int]]:
                                 strict=True):  # fmt: skip
             acc = sum(a * int(b) for a, b in zip(image, kernel, strict=True))
             acc += int(bias) << layer.shift_bias
-            acc = max(acc, 0) if layer.relu else acc
+            acc = max(acc, 0) if layer.activation is Activation.RELU else acc
             rounded = (acc * 2 + (1 << layer.shift_cut)) // (2 << layer.shift_cut)
             row.append(max(-128, min(127, rounded)))
         rows.append(row)
