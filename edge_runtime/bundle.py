@@ -1,10 +1,11 @@
 """The bundle: ONE file with everything that a board needs to classify, and to prove that it can.
 
 Sections (docs/bundle.md): ``manifest`` and ``layers`` in JSON, ``weights`` as int8, ``scores`` as
-512 u64, ``golden`` vectors, and where a vendor's compiler made one, ``dpu_kernel``.
+u64, ``golden`` vectors, ``checks``, and where a vendor's compiler made one, ``dpu_kernel``.
 """
 
 import json
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,14 @@ import numpy as np
 
 from edge_runtime import container, integer, preprocess
 from edge_runtime.alphabet import Alphabet
+from edge_runtime.bundle_checks import (
+    MAX_GOLDEN,
+    MAX_JSON_DEPTH,
+    Checks,
+    check_limits,
+    check_plain,
+    score_bytes,
+)
 from edge_runtime.errors import BundleError, EdgeGlyphError, VerificationError
 from edge_runtime.files import write_bytes
 from edge_runtime.layer_rows import layer_of, row_of
@@ -48,6 +57,7 @@ class GoldenVectors:
 class Bundle:
     """A compiled classifier.
 
+    checks : checksums of what was compiled; taken of this bundle where none are given
     manifest : provenance and settings as JSON values; see docs/bundle.md for its keys
     dpu_kernel : the vendor compiler's output for one board, or empty
     """
@@ -57,6 +67,7 @@ class Bundle:
     network: IntegerNetwork
     scores: ScoreTable | WideScoreTable
     golden: GoldenVectors
+    checks: Checks | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     dpu_kernel: bytes = b""
 
@@ -66,9 +77,28 @@ class Bundle:
             raise ValueError(f"{len(self.alphabet)} symbols, but the network has {classes} classes")
         if self.network.int32_logits != isinstance(self.scores, WideScoreTable):
             raise ValueError("the score table is not for the network's kind of logits")
+        if self.checks is None:
+            object.__setattr__(self, "checks", self.current_checks())
+
+    def current_checks(self) -> Checks:
+        """Take the checksums anew, of what this bundle holds now."""
+        return Checks.of(self.network, self.scores, self.alphabet)
 
     def self_test(self) -> None:
-        """Run the golden vectors; `VerificationError` names the first layer that differs."""
+        """Compare the checksums, then run the golden vectors.
+
+        Raises
+        ------
+        VerificationError
+            Names the first layer (or table) that differs.
+        """
+        if self.checks is not None:
+            changed = self.checks.first_difference(self.current_checks(), self.network)
+            if changed:
+                raise VerificationError(
+                    f"self-test of bundle {self.name!r} failed: {changed} is not what was "
+                    "compiled; compile the bundle again"
+                )
         for i, expected in enumerate(self.golden.checksums):
             found = integer.checksums(self.network, self.golden.inputs[i : i + 1])
             for layer, want, have in zip(self.network.layers, expected, found, strict=True):
@@ -97,8 +127,9 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         "manifest": _json(manifest),
         "layers": _json(layers),
         "weights": weights,
-        "scores": _pack_scores(bundle.scores),
+        "scores": score_bytes(bundle.scores),
         "golden": _pack_golden(bundle.golden),
+        "checks": (bundle.checks or bundle.current_checks()).pack(),
     }
     if bundle.dpu_kernel:
         sections["dpu_kernel"] = bundle.dpu_kernel
@@ -123,8 +154,8 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     sections = container.unpack(data, str(path))
     try:
-        manifest = json.loads(sections["manifest"])
-        network = _unpack_layers(json.loads(sections["layers"]), sections["weights"])
+        manifest = _from_json(sections["manifest"])
+        network = _unpack_layers(_from_json(sections["layers"]), sections["weights"])
         if manifest["preprocessing"]["version"] != preprocess.VERSION:
             raise ValueError(
                 f"preprocessing version {manifest['preprocessing']['version']}, "
@@ -136,17 +167,48 @@ def read_bundle(path: Path) -> Bundle:
             network=network,
             scores=_unpack_scores(sections["scores"], network.int32_logits),
             golden=_unpack_golden(sections["golden"], network),
+            checks=Checks.unpack(sections["checks"], len(network.layers)),
             manifest=manifest,
             dpu_kernel=sections.get("dpu_kernel", b""),
         )
     except KeyError as error:
         raise BundleError(f"{path}: lacks {error}; compile it again") from None
-    except (ValueError, TypeError, AttributeError, struct.error, EdgeGlyphError) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        struct.error,
+        EdgeGlyphError,
+    ) as error:
         raise BundleError(f"{path}: not a usable bundle ({error})") from None
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode("utf-8")
+
+
+def _from_json(data: bytes) -> Any:
+    """Read strict JSON: UTF-8, no key twice, no NaN, limited depth."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({key for key, _ in pairs}) != len(pairs):
+            raise ValueError(f"a key occurs twice among {[key for key, _ in pairs]}")
+        return dict(pairs)
+
+    def refuse(text: str) -> None:
+        raise ValueError(f"{text} is no JSON")
+
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+    if _depth(value) > MAX_JSON_DEPTH:
+        raise ValueError(f"JSON nested more than {MAX_JSON_DEPTH} deep")
+    return value
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
 
 
 def _pack_layers(network: IntegerNetwork) -> tuple[dict[str, Any], bytes]:
@@ -165,11 +227,17 @@ def _pack_layers(network: IntegerNetwork) -> tuple[dict[str, Any], bytes]:
 
 
 def _unpack_layers(table: dict[str, Any], weights: bytes) -> IntegerNetwork:
-    shape = tuple(table["input"]["shape"])
-    if len(shape) != 3 or not all(isinstance(n, int) and 1 <= n <= 4096 for n in shape):
-        raise ValueError(f"input shape {shape}")
+    check_plain(table)
+    shape, fix_point = tuple(table["input"]["shape"]), table["input"]["fix_point"]
+    if (shape, fix_point) != ((preprocess.SIDE, preprocess.SIDE, 1), preprocess.FIX_POINT):
+        raise ValueError(
+            f"input {shape} at fix point {fix_point}, but preprocessing makes "
+            f"{preprocess.SIDE}×{preprocess.SIDE}×1 at {preprocess.FIX_POINT}"
+        )
     layers = tuple(_unpack_layer(row, weights) for row in table["layers"])
-    return IntegerNetwork(shape, int(table["input"]["fix_point"]), layers)
+    network = IntegerNetwork(shape, fix_point, layers)
+    check_limits(network)
+    return network
 
 
 def _unpack_layer(row: dict[str, Any], weights: bytes) -> Layer:
@@ -184,16 +252,10 @@ def _unpack_layer(row: dict[str, Any], weights: bytes) -> Layer:
 
 
 def _int8(weights: bytes, offset: int, shape: tuple[int, ...]) -> Int8:
-    count = int(np.prod(shape, dtype=np.int64))
-    if min(shape) < 1 or offset < 0 or offset + count > len(weights):
+    count = math.prod(shape)
+    if len(shape) not in (1, 4) or min(shape) < 1 or offset < 0 or offset + count > len(weights):
         raise ValueError(f"weights {shape} at {offset} lie outside their section")
     return np.frombuffer(weights, np.int8, count, offset).reshape(shape)
-
-
-def _pack_scores(scores: ScoreTable | WideScoreTable) -> bytes:
-    if isinstance(scores, ScoreTable):
-        return struct.pack("<512Q", *scores.softmax, *scores.fake)
-    return struct.pack("<769Q", *scores.coarse, *scores.middle, *scores.fine, scores.shift)
 
 
 def _unpack_scores(data: bytes, int32_logits: bool) -> ScoreTable | WideScoreTable:
@@ -220,7 +282,7 @@ def _unpack_golden(data: bytes, network: IntegerNetwork) -> GoldenVectors:
     record = np.dtype(
         [("x", "i1", (pixels,)), ("sums", "<u4", (layers,)), ("logits", dtype, (classes,))]
     )
-    if count < 1 or len(data) != _COUNT.size + count * record.itemsize:
+    if not 1 <= count <= MAX_GOLDEN or len(data) != _COUNT.size + count * record.itemsize:
         raise ValueError(f"{count} golden vectors do not fill their section")
     rows = np.frombuffer(data, record, count, _COUNT.size)
     return GoldenVectors(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import container
+from edge_runtime.alphabet import Alphabet
 from edge_runtime.bundle import read_bundle, write_bundle
 from edge_runtime.errors import BundleError, VerificationError
 from edge_runtime.layers import Conv
@@ -142,6 +143,16 @@ def edit_json(section, edit):
         edit_json("layers", lambda t: t["layers"][0]["weights"].update(offset=-5)),
         edit_json("layers", lambda t: t["layers"][0]["weights"].update(shape=[2**40, 3, 3, 1])),
         edit_json("layers", lambda t: t["input"].update(shape=[10**9, 32, 1])),
+        edit_json("layers", lambda t: t["input"].update(shape=[32, 32, 3])),
+        edit_json("layers", lambda t: t["layers"][0].update(shift_cut=6.0)),
+        edit_json("layers", lambda t: t["layers"][0].update(shift_cut="6")),
+        edit_json("layers", lambda t: t["layers"][0].update(pad=[0, 2**20, 0, 1])),
+        edit_json("layers", lambda t: t["layers"][0].update(name=5)),
+        lambda s: s.pop("checks"),
+        lambda s: s.update(checks=s["checks"][:-4]),
+        lambda s: s.update(manifest=b'{"name": "a", ' + s["manifest"][1:]),
+        lambda s: s.update(manifest=b"[" * 100_000),
+        lambda s: s.update(manifest=s["manifest"].decode().encode("utf-16")),
     ],
 )
 def test_hostile_content_with_valid_checksums_is_refused(bundle_file, change):
@@ -150,15 +161,55 @@ def test_hostile_content_with_valid_checksums_is_refused(bundle_file, change):
         read_bundle(bundle_file)
 
 
-def test_changed_weights_are_found_and_their_layer_named():
+def with_layer(bundle, number, **changes):
+    layers = list(bundle.network.layers)
+    layers[number] = dataclasses.replace(layers[number], **changes)
+    network = dataclasses.replace(bundle.network, layers=tuple(layers))
+    return dataclasses.replace(bundle, network=network)
+
+
+def by_one(values, at):
+    changed = values.copy()
+    changed.reshape(-1)[at] += 1 if changed.reshape(-1)[at] < 127 else -1
+    return changed
+
+
+def test_every_changed_parameter_is_found_and_its_layer_named():
+    bundle = branched_bundle()
+    changed = []
+    for number, layer in enumerate(bundle.network.layers):
+        if isinstance(layer, Conv):
+            for at in range(0, layer.weights.size, 5):
+                changed.append((number, {"weights": by_one(layer.weights, at)}))
+            changed.append((number, {"bias": by_one(layer.bias, 0)}))
+            changed.append((number, {"shift_bias": layer.shift_bias + 1}))
+    mean = next(i for i, layer in enumerate(bundle.network.layers) if layer.name == "mean")
+    changed.append((mean, {"shift": bundle.network.layers[mean].shift + 1}))
+    for number, change in changed:
+        name = bundle.network.layers[number].name
+        with pytest.raises(VerificationError, match=f"failed: layer {name} is not what"):
+            Int8Runner(with_layer(bundle, number, **change))
+
+
+@pytest.mark.parametrize("make", [toy_bundle, branched_bundle])
+def test_a_changed_table_entry_or_symbol_is_found(make):
+    bundle = make()
+    for field in dataclasses.fields(bundle.scores):
+        values = getattr(bundle.scores, field.name)
+        entry = (*values[:7], values[7] ^ 1, *values[8:]) if field.name != "shift" else values + 1
+        scores = dataclasses.replace(bundle.scores, **{field.name: entry})
+        with pytest.raises(VerificationError, match="failed: the score table is not what"):
+            dataclasses.replace(bundle, scores=scores).self_test()
+    swapped = Alphabet((*bundle.alphabet.symbols[1::-1], *bundle.alphabet.symbols[2:]))
+    with pytest.raises(VerificationError, match="failed: the alphabet is not what"):
+        dataclasses.replace(bundle, alphabet=swapped).self_test()
+
+
+def test_golden_vectors_name_the_layer_where_the_checksums_were_renewed():
     bundle = toy_bundle()
     for number, layer in enumerate(bundle.network.layers):
-        if not isinstance(layer, Conv):
-            continue
-        weights = layer.weights.copy()
-        weights[0] = ~weights[0]  # one output channel
-        layers = list(bundle.network.layers)
-        layers[number] = dataclasses.replace(layer, weights=weights)
-        network = dataclasses.replace(bundle.network, layers=tuple(layers))
-        with pytest.raises(VerificationError, match=f"differs first at layer {layer.name}"):
-            Int8Runner(dataclasses.replace(bundle, network=network))
+        if isinstance(layer, Conv):
+            changed = with_layer(bundle, number, weights=~layer.weights)
+            renewed = dataclasses.replace(changed, checks=changed.current_checks())
+            with pytest.raises(VerificationError, match=f"differs first at layer {layer.name}"):
+                Int8Runner(renewed)
