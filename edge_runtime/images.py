@@ -6,6 +6,7 @@ weights, so that any implementation arrives at the same bytes, and refuses the s
 """
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "decode_gray",
     "read_gray",
     "read_image_bytes",
+    "read_standard_input",
 ]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm"})
@@ -59,6 +61,14 @@ def read_image_bytes(path: Path) -> bytes:
         raise ImageError(f"{path}: no such file") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_standard_input() -> Gray:
+    """Read one encoded image from standard input as gray pixels."""
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"-: {len(data):,} bytes is over the limit of {MAX_FILE_BYTES:,}")
+    return decode_gray(data, "-")
 
 
 def decode_gray(data: bytes, name: str) -> Gray:

@@ -165,7 +165,8 @@ def _to_gray(samples: Samples, header: _Header, palette: bytes, key: bytes | Non
         table: Gray = gray_of(over_white(colors, alpha))
         return table[samples]
     if header.color == _GRAY_ALPHA:
-        return over_white(samples[..., :1], samples[..., 1])[..., 0].astype(np.uint8)
+        # Pillow hands 16 bits on as red, green, blue and alpha
+        return over_white(samples[..., :1], samples[..., -1])[..., 0].astype(np.uint8)
     if header.color == _RGB_ALPHA:
         return gray_of(over_white(samples[..., :3], samples[..., 3]))
     gray = gray_of(samples) if header.color == _RGB else samples.astype(np.uint8)

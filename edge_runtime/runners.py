@@ -1,5 +1,6 @@
 """Back ends: each runs the network on a batch of preprocessed inputs and returns logits.
 
+``native``          the on-board C++ engine on this machine (`make runtime`)
 ``int8``            the integer reference in NumPy, from the bundle alone
 ``onnx-int8``       the same integers in stock ONNX Runtime (model_int8.onnx)
 ``onnx``            the float network in ONNX Runtime (model.onnx)
@@ -22,6 +23,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of
 from edge_runtime.layers import Int8
+from edge_runtime.native import NativeRunner, is_built
 from edge_runtime.preprocess import to_float
 from edge_runtime.tensorflow_import import import_tensorflow
 
@@ -139,7 +141,12 @@ _MODEL_FILES = {
     "tf": "frozen_model.pb",
     "tf-saved-model": "saved_model",
 }
-BACKENDS = ("int8", *_MODEL_FILES)
+BACKENDS = ("native", "int8", *_MODEL_FILES)
+
+
+def default_backend() -> str:
+    """``native`` where it is built, else the reference; both give the same integers."""
+    return "native" if is_built() else "int8"
 
 
 def open_runner(backend: str, bundle: Bundle, bundle_path: Path, model: Path | None) -> Runner:
@@ -154,6 +161,8 @@ def open_runner(backend: str, bundle: Bundle, bundle_path: Path, model: Path | N
     """
     if backend == "int8":
         return Int8Runner(bundle)
+    if backend == "native":
+        return NativeRunner(bundle_path, bundle.network.int32_logits)
     if backend not in _MODEL_FILES:
         raise InputError(f"no back end {backend!r}; there are {', '.join(BACKENDS)}")
     path = model or _model_beside(bundle, bundle_path, _MODEL_FILES[backend])

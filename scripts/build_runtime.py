@@ -25,7 +25,7 @@ CPP = ROOT / "edge_runtime/cpp"
 BOARDS = ROOT / "edge_runtime/boards"
 PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp"}
 
-WARNINGS = "-Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Werror".split()
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]
 COMMON = [
     *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
     *("-ffunction-sections", "-fdata-sections", "-pthread", *WARNINGS),
@@ -137,9 +137,7 @@ def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
 
     def stale(source: Path) -> bool:
         target = objects / f"{source.stem}.o"
-        return not target.is_file() or target.stat().st_mtime < max(
-            newest, source.stat().st_mtime
-        )
+        return not target.is_file() or target.stat().st_mtime < max(newest, source.stat().st_mtime)
 
     todo = [s for s in sources if stale(s)]
     if not todo:
@@ -171,7 +169,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="build_runtime", description=__doc__.splitlines()[0])
     parser.add_argument("board", help="a name from edge_runtime/boards")
     parser.add_argument("--cxx", help="compiler with its options instead of zig or g++")
-    parser.add_argument("--output", type=Path, help="folder instead of edge_runtime/cpp/build/BOARD")
+    parser.add_argument(
+        "--output", type=Path, help="folder instead of edge_runtime/cpp/build/BOARD"
+    )
     parser.add_argument("--sanitize", action="store_true", help="with sanitizers, for tests")
     options = parser.parse_args()
     output = options.output or CPP / "build" / options.board

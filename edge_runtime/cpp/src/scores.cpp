@@ -34,7 +34,7 @@ ScoreTable::ScoreTable(Bytes section, bool int32_logits) : wide_(int32_logits) {
 
 // 2^30 · exp(-difference · unit), rounded after each of two products.
 uint64_t ScoreTable::exponential(uint64_t difference) const {
-    const uint64_t d = std::min(difference >> table_[768], wide_limit - 1);
+    const size_t d = static_cast<size_t>(std::min(difference >> table_[768], wide_limit - 1));
     uint64_t e = table_[d >> 16];
     e = (e * table_[256 + (d >> 8 & 255)] + one / 2) >> 30;
     return (e * table_[512 + (d & 255)] + one / 2) >> 30;
@@ -42,7 +42,7 @@ uint64_t ScoreTable::exponential(uint64_t difference) const {
 
 uint64_t ScoreTable::weight(int64_t difference) const {
     const uint64_t d = static_cast<uint64_t>(difference);
-    return wide_ ? exponential(d) : table_[d];
+    return wide_ ? exponential(d) : table_[static_cast<size_t>(d)];
 }
 
 uint64_t ScoreTable::fake(int32_t largest) const {
