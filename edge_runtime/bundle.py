@@ -96,8 +96,7 @@ class Bundle:
             changed = self.checks.first_difference(self.current_checks(), self.network)
             if changed:
                 raise VerificationError(
-                    f"self-test of bundle {self.name!r} failed: {changed} is not what was "
-                    "compiled; compile the bundle again"
+                    f"self-test of bundle {self.name!r} failed: {changed}; compile the bundle again"
                 )
         for i, expected in enumerate(self.golden.checksums):
             found = integer.checksums(self.network, self.golden.inputs[i : i + 1])

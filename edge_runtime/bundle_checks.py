@@ -1,25 +1,33 @@
-"""What a bundle's reader holds against it: limits, and checksums of every part's parameters.
+"""What a bundle's reader holds against it: limits, and checksums of every part.
 
 The checksums are taken when a bundle is compiled and compared by every self-test, so that a
 weight, a shift or a table entry changed afterwards is noticed, and its layer named, even where no
-golden vector would feel it. docs/bundle.md states the bytes that they are taken of.
+golden vector would feel it: a weight changed by one mostly vanishes in a layer's rounding. Each
+layer has one of its parameters' bytes, and one of what it makes of a probe, a map of noise whose
+sums are taken before they are rounded. docs/bundle.md states the bytes.
 """
 
+import dataclasses
 import struct
 import zlib
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from edge_runtime import integer
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.layers import (
     Activation,
     Add,
     AvgPool,
     Conv,
+    Int8,
     IntegerNetwork,
     Layer,
     MaxPool,
     Shape,
+    output_range,
 )
 from edge_runtime.scores import ScoreTable, WideScoreTable
 
@@ -35,9 +43,10 @@ _TEXT_KEYS = frozenset({"name", "kind", "activation", "output"})
 
 @dataclass(frozen=True)
 class Checks:
-    """CRC-32 of each layer's parameters, of the score table and of the alphabet."""
+    """CRC-32 of each layer's parameters and probe, of the score table and of the alphabet."""
 
     layers: tuple[int, ...]
+    probes: tuple[int, ...]
     scores: int
     alphabet: int
 
@@ -49,28 +58,77 @@ class Checks:
         symbols = "".join(symbol + "\n" for symbol in alphabet.symbols)
         return cls(
             tuple(zlib.crc32(parameter_bytes(layer)) for layer in network.layers),
+            tuple(zlib.crc32(probe(network, i)) for i in range(len(network.layers))),
             zlib.crc32(score_bytes(scores)),
             zlib.crc32(symbols.encode("utf-8")),
         )
 
     def first_difference(self, found: "Checks", network: IntegerNetwork) -> str | None:
-        """Name the first part that is not what was compiled; None where all are."""
-        for layer, want, have in zip(network.layers, self.layers, found.layers, strict=True):
-            if want != have:
-                return f"layer {layer.name}"
+        """Say which part is not what was compiled, the first one; None where all are."""
+        for i, layer in enumerate(network.layers):
+            if self.layers[i] != found.layers[i]:
+                return f"layer {layer.name} is not what was compiled"
+            if self.probes[i] != found.probes[i]:
+                return f"layer {layer.name} computes other sums than when it was compiled"
         if self.scores != found.scores:
-            return "the score table"
-        return "the alphabet" if self.alphabet != found.alphabet else None
+            return "the score table is not what was compiled"
+        return "the alphabet is not what was compiled" if self.alphabet != found.alphabet else None
 
     def pack(self) -> bytes:
         """Return the bytes of the section *checks*."""
-        return struct.pack(f"<{len(self.layers) + 2}I", *self.layers, self.scores, self.alphabet)
+        by_layer = [n for pair in zip(self.layers, self.probes, strict=True) for n in pair]
+        return struct.pack(f"<{len(by_layer) + 2}I", *by_layer, self.scores, self.alphabet)
 
     @classmethod
     def unpack(cls, data: bytes, layers: int) -> "Checks":
         """Read the section *checks* of a network of so many layers."""
-        values = struct.unpack(f"<{layers + 2}I", data)
-        return cls(values[:layers], values[layers], values[layers + 1])
+        values = struct.unpack(f"<{2 * layers + 2}I", data)
+        last = 2 * layers
+        return cls(values[0:last:2], values[1:last:2], values[last], values[last + 1])
+
+
+def probe(network: IntegerNetwork, index: int) -> bytes:
+    """Output bytes of a layer for maps of noise in its inputs' ranges.
+
+    Of a convolution the sums are taken, neither shifted nor clipped: each weight meets a value
+    that is not zero, so that its change by one changes a sum.
+    """
+    layer, shapes, ranges = network.layers[index], network.output_shapes(), _ranges(network)
+    if isinstance(layer, Conv):
+        layer = dataclasses.replace(
+            layer, int32_output=True, shift_cut=0, activation=Activation.NONE
+        )
+    maps = []
+    for place, source in enumerate(layer.sources):
+        shape = network.input_shape if source < 0 else shapes[source]
+        limits = (-128, 127) if source < 0 else ranges[source]
+        maps.append(_noise(shape, limits, index + 7919 * place))
+    return integer.output_bytes(integer.run_layer(layer, maps))
+
+
+def _ranges(network: IntegerNetwork) -> list[tuple[int, int]]:
+    """Smallest and largest value that each layer's output can have, roughly."""
+    ranges: list[tuple[int, int]] = []
+    for layer in network.layers:
+        if isinstance(layer, Conv | Add):
+            ranges.append(output_range(layer.activation, layer.fix_point))
+        else:  # what is never negative stays so
+            lows = [ranges[s][0] if s >= 0 else -128 for s in layer.sources]
+            ranges.append((min(lows), 127))
+    return ranges
+
+
+def _noise(shape: Shape, limits: tuple[int, int], seed: int) -> Int8:
+    """Values in ``limits`` by a hash of their place: the same in every language."""
+    low, high = limits
+    numbers = np.arange(shape[0] * shape[1] * shape[2], dtype=np.uint64) + np.uint64(seed << 24)
+    mask = np.uint64(0xFFFFFFFF)
+    h = ((numbers & mask) + np.uint64(1)) * np.uint64(2654435761) & mask
+    h ^= h >> np.uint64(15)
+    h = h * np.uint64(2246822519) & mask
+    h ^= h >> np.uint64(13)
+    values = low + ((h >> np.uint64(8)) % np.uint64(high - low + 1)).astype(np.int64)
+    return values.astype(np.int8).reshape(1, *shape)
 
 
 def parameter_bytes(layer: Layer) -> bytes:

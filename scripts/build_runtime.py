@@ -97,7 +97,8 @@ def toolchain(board: str, cxx: str | None, sanitize: bool) -> Toolchain:
         raise BuildError(f"{command[0]}: no such compiler; install g++, or name one with CXX")
     # zig links its own C++ library statically; GCC is told to, as boards often lack a new one.
     gcc = command[0] != sys.executable and "clang" not in command[0]
-    link = ["-static-libstdc++", "-static-libgcc"] if gcc and not sanitize else []
+    static = ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"]
+    link = static if gcc and not sanitize else []
     return Toolchain(command, archiver, list(flags), link, sanitize)
 
 
@@ -119,7 +120,7 @@ def build(board: str, cxx: str | None, output: Path, sanitize: bool = False) -> 
         flags += ["-fsanitize=address,undefined"] if sanitize else []
         _replace(program, [*tools.cxx, *map(str, compiled), *flags, "-o"])
         if not sanitize:  # a sanitized library would need its host to be one
-            name = ["-shared", "-Wl,-soname,libedge_runtime.so", "-Wl,--exclude-libs,ALL"]
+            name = ["-shared", "-Wl,-soname,libedge_runtime.so"]
             _replace(shared, [*tools.cxx, *library, *flags, *name, "-o"])
         _replace(archive, [*tools.ar, "rcs"], library)
     return program
@@ -155,11 +156,11 @@ def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
 
 def _replace(target: Path, command: list[str], inputs: list[str] | None = None) -> None:
     """Run a command that writes its last argument, and put the result in place in one step."""
-    new = target.with_name(f"new-{target.name}")
-    new.unlink(missing_ok=True)
+    new = target.with_name(f"{os.getpid()}-{target.name}")  # two builds may run at a time
     line = [*command, str(new), *(inputs or [])]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
+        new.unlink(missing_ok=True)
         raise BuildError(f"{shlex.join(line)}\n{done.stderr.strip()}")
     new.replace(target)
 

@@ -7,6 +7,7 @@ import pytest
 from edge_runtime import container
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.bundle import read_bundle, write_bundle
+from edge_runtime.bundle_checks import probe
 from edge_runtime.errors import BundleError, VerificationError
 from edge_runtime.layers import Conv
 from edge_runtime.runners import Int8Runner
@@ -179,7 +180,7 @@ def test_every_changed_parameter_is_found_and_its_layer_named():
     changed = []
     for number, layer in enumerate(bundle.network.layers):
         if isinstance(layer, Conv):
-            for at in range(0, layer.weights.size, 5):
+            for at in range(0, layer.weights.size, 31):
                 changed.append((number, {"weights": by_one(layer.weights, at)}))
             changed.append((number, {"bias": by_one(layer.bias, 0)}))
             changed.append((number, {"shift_bias": layer.shift_bias + 1}))
@@ -205,11 +206,29 @@ def test_a_changed_table_entry_or_symbol_is_found(make):
         dataclasses.replace(bundle, alphabet=swapped).self_test()
 
 
-def test_golden_vectors_name_the_layer_where_the_checksums_were_renewed():
+def renewed(bundle, probes):
+    """As a tool would leave it that changed a parameter and put checksums right."""
+    found = bundle.current_checks()
+    checks = found if probes else dataclasses.replace(found, probes=bundle.checks.probes)
+    return dataclasses.replace(bundle, checks=checks)
+
+
+def test_every_weight_moves_a_probe():
+    bundle = branched_bundle()
+    for number, layer in enumerate(bundle.network.layers):
+        if isinstance(layer, Conv):
+            for at in range(0, layer.weights.size, 11):
+                changed = with_layer(bundle, number, weights=by_one(layer.weights, at))
+                assert probe(changed.network, number) != probe(bundle.network, number)
+            message = f"failed: layer {layer.name} computes other sums"
+            with pytest.raises(VerificationError, match=message):
+                Int8Runner(renewed(changed, probes=False))
+
+
+def test_golden_vectors_name_the_layer_where_all_checksums_were_renewed():
     bundle = toy_bundle()
     for number, layer in enumerate(bundle.network.layers):
         if isinstance(layer, Conv):
             changed = with_layer(bundle, number, weights=~layer.weights)
-            renewed = dataclasses.replace(changed, checks=changed.current_checks())
             with pytest.raises(VerificationError, match=f"differs first at layer {layer.name}"):
-                Int8Runner(renewed)
+                Int8Runner(renewed(changed, probes=True))

@@ -73,7 +73,7 @@ Bundle read_bundle(Bytes file) {
         refuse("its golden vectors do not fill their section");
     }
     bundle.golden = bundle.golden.from(4);
-    if (bundle.checks.size != 4 * (bundle.network.layers.size() + 2)) {
+    if (bundle.checks.size != 8 * (bundle.network.layers.size() + 1)) {
         refuse("its checksums do not fill their section");
     }
     return bundle;

@@ -10,6 +10,13 @@
 
 namespace edgeglyph {
 
+size_t output_bytes(const Layer &layer);
+
+// Compute one layer. `inputs` and `shapes` are those of its sources; `output` is int8, or int32 where
+// the layer says so, and overlaps none of the inputs.
+void run_layer(const Layer &layer, const Kernels &kernels, const int8_t *const *inputs,
+               const Shape *shapes, int16_t *scratch, uint8_t *output);
+
 class Engine {
 public:
     // Called after each layer with its number and its output's bytes.
@@ -29,14 +36,14 @@ public:
 
 private:
     void plan();
-    const int8_t *map(int index, const int8_t *input, const uint8_t *arena) const;
-    void run_layer(const Layer &layer, const int8_t *input, uint8_t *arena, uint8_t *output) const;
-    void concat(const Layer &layer, const int8_t *input, const uint8_t *arena, uint8_t *out) const;
+    void run_in_place(size_t index, const int8_t *input, uint8_t *arena) const;
 
     const Network &network_;
     const Kernels &kernels_;
     std::vector<size_t> offsets_;  // of each layer's output in the arena
-    size_t scratch_offset_ = 0, arena_bytes_ = 0;
+    std::vector<Shape> shapes_;    // of the inputs of all layers, one after another
+    std::vector<size_t> first_;    // of a layer's inputs in shapes_
+    size_t pointers_offset_ = 0, scratch_offset_ = 0, arena_bytes_ = 0;
 };
 
 }  // namespace edgeglyph

@@ -1,10 +1,11 @@
-// Two proofs before the first answer: the parameters are those that were compiled, and this machine
-// makes of the golden vectors what the reference made of them.
+// The proofs before the first answer: the parameters are those that were compiled, and this machine
+// makes of the probes and of the golden vectors what the reference made of them.
 #include <cstring>
 #include <initializer_list>
 
 #include "bundle.h"
 #include "error.h"
+#include "probe.h"
 
 namespace edgeglyph {
 namespace {
@@ -83,13 +84,16 @@ uint32_t parameters(const Layer &layer) {
     return sum.crc();
 }
 
-void check_parameters(const Bundle &bundle) {
+void check_parts(const Bundle &bundle, const Kernels &kernels) {
     const uint8_t *expected = bundle.checks.data;
-    for (const Layer &layer : bundle.network.layers) {
+    for (size_t i = 0; i < bundle.network.layers.size(); ++i, expected += 8) {
+        const Layer &layer = bundle.network.layers[i];
         if (parameters(layer) != little32(expected)) {
             fail(bundle, "layer " + layer.name + " is not what was compiled");
         }
-        expected += 4;
+        if (probe(bundle.network, kernels, i) != little32(expected + 4)) {
+            fail(bundle, "layer " + layer.name + " computes other sums than when it was compiled");
+        }
     }
     if (crc32(bundle.table) != little32(expected)) {
         fail(bundle, "the score table is not what was compiled");
@@ -130,7 +134,7 @@ bool same_logits(const Network &network, const int32_t *logits, const uint8_t *e
 }  // namespace
 
 void self_test(const Bundle &bundle, const Engine &engine, uint8_t *arena) {
-    check_parameters(bundle);
+    check_parts(bundle, engine.kernels());
     const Network &network = bundle.network;
     const size_t inputs = static_cast<size_t>(network.input.values());
     const size_t record = bundle.golden.size / bundle.golden_count;
