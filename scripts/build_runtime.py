@@ -28,7 +28,7 @@ PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp"}
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]
 COMMON = [
     *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
-    *("-ffunction-sections", "-fdata-sections", "-pthread", *WARNINGS),
+    *("-ffunction-sections", "-fdata-sections", "-pthread", "-D_FILE_OFFSET_BITS=64", *WARNINGS),
 ]
 SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
 
