@@ -259,7 +259,8 @@ bool inflate(Bytes stream, size_t size, std::vector<uint8_t> &out) {
         return false;
     }
     const Bytes rest = inflater.rest();
-    return out.size() == size && rest.size >= 4 && big32(rest.data) == adler32(out);
+    if (out.size() != size || rest.size < 4) return false;
+    return !checksums_matter || big32(rest.data) == adler32(out);
 }
 
 }  // namespace edgeglyph

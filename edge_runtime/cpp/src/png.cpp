@@ -104,7 +104,8 @@ Parts read_chunks(Bytes file) {
         } else if (kind == ihdr) {
             throw Damage{"header"};
         }
-        if (big32(p + 8 + length) != crc32({p + 4, length + 4})) throw Damage{"checksum"};
+        const bool sound = big32(p + 8 + length) == crc32({p + 4, length + 4});
+        if (checksums_matter && !sound) throw Damage{"checksum"};
         if (kind == idat) {
             if (seen_data && last != idat) throw Damage{"chunks"};
             seen_data = true;
