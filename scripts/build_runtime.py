@@ -30,7 +30,13 @@ COMMON = [
     *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
     *("-ffunction-sections", "-fdata-sections", "-pthread", "-D_FILE_OFFSET_BITS=64", *WARNINGS),
 ]
-SANITIZED = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
+SANITIZED = [
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+]
 
 
 class BuildError(Exception):

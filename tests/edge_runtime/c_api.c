@@ -1,4 +1,5 @@
-/* The C API as a C program uses it: one classifier, four threads, every function once. */
+/* The C API as a C program uses it: one classifier, four threads, every
+ * function once. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,8 +12,8 @@ namespace {
 bool is_small(const edgeglyph::Network &network) {
     int64_t work = 0;
     for (const edgeglyph::Layer &layer : network.layers) {
-        const int64_t window = layer.convolves() ? layer.kernel_values()
-                                                 : layer.kernel[0] * layer.kernel[1];
+        const int64_t window =
+            layer.convolves() ? layer.kernel_values() : layer.kernel[0] * layer.kernel[1];
         work += layer.output.values() * window;
         for (int source : layer.sources) work += network.shape(source).values();
     }

@@ -27,7 +27,7 @@ extern "C" {
 
 typedef enum eg_status {
     EG_OK = 0,
-    EG_NOT_VERIFIED = 1, /* the self-test failed: this machine or this bundle is not to be trusted */
+    EG_NOT_VERIFIED = 1, /* the self-test failed: this bundle, or this machine, cannot be trusted */
     EG_BAD_INPUT = 2,    /* a bundle, image or argument that cannot be used */
     EG_NO_MEMORY = 3
 } eg_status;

@@ -16,9 +16,8 @@ constexpr uint32_t max_golden = 64;
 
 bool is_symbol(const std::string &symbol) {
     if (symbol.empty()) return false;
-    return std::none_of(symbol.begin(), symbol.end(), [](char c) {
-        return static_cast<unsigned char>(c) <= 0x20 || c == 0x7F;
-    });
+    return std::none_of(symbol.begin(), symbol.end(),
+                        [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == 0x7F; });
 }
 
 std::vector<std::string> read_alphabet(const Json &list) {

@@ -1,4 +1,4 @@
-// A compiled classifier, as docs/bundle.md lays it out, and the proof that this machine computes it.
+// A compiled classifier (docs/bundle.md), and the proof that this machine computes it.
 #pragma once
 
 #include <string>
@@ -25,8 +25,8 @@ struct Bundle {
 // Take a file's bytes apart, which must outlive the bundle; throws Error.
 Bundle read_bundle(Bytes file);
 
-// Compare all checksums, then run the golden vectors in `arena`; throws Error naming the first layer
-// that differs.
+// Compare all checksums, then run the golden vectors in `arena`; throws Error naming the first
+// layer that differs.
 void self_test(const Bundle &bundle, const Engine &engine, uint8_t *arena);
 
 }  // namespace edgeglyph

@@ -66,8 +66,7 @@ void classify_one(const Classifier &classifier, const eg_image &image, eg_predic
     std::vector<int32_t> own_logits(logits ? 0 : classifier.classes());
     std::vector<uint32_t> own_probabilities(probabilities ? 0 : classifier.classes());
     const Prediction found = classifier.classify(
-        image.pixels, image.width, image.height, image.stride,
-        logits ? logits : own_logits.data(),
+        image.pixels, image.width, image.height, image.stride, logits ? logits : own_logits.data(),
         probabilities ? probabilities : own_probabilities.data());
     prediction = {found.label, found.confidence, found.p_real};
 }
@@ -98,8 +97,8 @@ eg_status eg_open_memory(const void *data, size_t size, const char *name, const 
         *classifier = nullptr;
         const uint8_t *bytes = static_cast<const uint8_t *>(data);
         std::vector<uint8_t> copy(bytes, bytes + size);
-        *classifier = new eg_classifier{
-            std::make_unique<Classifier>(std::move(copy), name, kernels)};
+        *classifier =
+            new eg_classifier{std::make_unique<Classifier>(std::move(copy), name, kernels)};
     });
 }
 

@@ -12,8 +12,8 @@ namespace edgeglyph {
 
 size_t output_bytes(const Layer &layer);
 
-// Compute one layer. `inputs` and `shapes` are those of its sources; `output` is int8, or int32 where
-// the layer says so, and overlaps none of the inputs.
+// Compute one layer. `inputs` and `shapes` are those of its sources; `output` is int8, or int32
+// where the layer says so, and overlaps none of the inputs.
 void run_layer(const Layer &layer, const Kernels &kernels, const int8_t *const *inputs,
                const Shape *shapes, int16_t *scratch, uint8_t *output);
 

@@ -170,7 +170,8 @@ private:
         const size_t used = in_.take(4) + 4;
         if (literals > 286 || distances > 30) throw Broken{};
         uint8_t lengths[286 + 30] = {}, code_lengths[19] = {};
-        for (size_t i = 0; i < used; ++i) code_lengths[order[i]] = static_cast<uint8_t>(in_.take(3));
+        for (size_t i = 0; i < used; ++i)
+            code_lengths[order[i]] = static_cast<uint8_t>(in_.take(3));
         const Code code(code_lengths, 19, false);
         for (size_t i = 0; i < literals + distances;) {
             const int symbol = code.decode(in_);
@@ -192,8 +193,8 @@ private:
     }
 
     void block(const Code &literals, const Code &distances) {
-        static const uint16_t length_base[29] = {3,  4,  5,  6,  7,  8,  9,  10,  11,  13,
-                                                 15, 17, 19, 23, 27, 31, 35, 43,  51,  59,
+        static const uint16_t length_base[29] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
+                                                 15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
                                                  67, 83, 99, 115, 131, 163, 195, 227, 258};
         static const uint8_t length_bits[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
                                                 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};

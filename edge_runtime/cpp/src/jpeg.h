@@ -14,16 +14,17 @@ struct HuffmanTable {
     uint8_t values[256] = {};
     // By code length 1..16: the first code, the index of its value, and the first code too large.
     int32_t first[17] = {}, index[17] = {}, limit[17] = {};
-    uint16_t quick[256] = {};  // of the next 8 bits: length << 8 | value, 0 where the code is longer
+    // Of the next 8 bits: length << 8 | value, 0 where the code is longer.
+    uint16_t quick[256] = {};
 };
 
 struct Component {
     uint8_t id = 0, h = 1, v = 1, quantization = 0;
-    uint32_t width = 0, height = 0;              // samples that the picture needs
-    uint32_t blocks_wide = 0, blocks_high = 0;   // that a scan of this component alone has
-    uint32_t stride = 0, rows = 0;               // stored blocks: whole units of all components
-    std::vector<int16_t> coefficients;           // [rows][stride][64], in natural order
-    std::vector<uint8_t> samples;                // [rows * 8][stride * 8]
+    uint32_t width = 0, height = 0;             // samples that the picture needs
+    uint32_t blocks_wide = 0, blocks_high = 0;  // that a scan of this component alone has
+    uint32_t stride = 0, rows = 0;              // stored blocks: whole units of all components
+    std::vector<int16_t> coefficients;          // [rows][stride][64], in natural order
+    std::vector<uint8_t> samples;               // [rows * 8][stride * 8]
     const HuffmanTable *dc = nullptr, *ac = nullptr;
     int32_t last_dc = 0;
 

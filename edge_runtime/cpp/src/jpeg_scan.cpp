@@ -23,9 +23,9 @@ public:
     uint32_t peek(unsigned count) {
         while (held_ < count) {
             uint32_t next = 0;
-            const bool more = at_ < data_.size &&
-                              (data_.data[at_] != 0xFF ||
-                               (at_ + 1 < data_.size && data_.data[at_ + 1] == 0));
+            const bool more =
+                at_ < data_.size &&
+                (data_.data[at_] != 0xFF || (at_ + 1 < data_.size && data_.data[at_ + 1] == 0));
             if (more) {
                 next = data_.data[at_];
                 at_ += next == 0xFF ? 2 : 1;
@@ -116,10 +116,9 @@ public:
 private:
     void check() const {
         const bool dc = scan_.from == 0;
-        if (progressive_ &&
-            (scan_.to > 63 || scan_.from > scan_.to || scan_.low > 13 || (dc && scan_.to != 0) ||
-             (!dc && scan_.components.size() != 1) ||
-             (scan_.high != 0 && scan_.high != scan_.low + 1))) {
+        if (progressive_ && (scan_.to > 63 || scan_.from > scan_.to || scan_.low > 13 ||
+                             (dc && scan_.to != 0) || (!dc && scan_.components.size() != 1) ||
+                             (scan_.high != 0 && scan_.high != scan_.low + 1))) {
             throw Damage{"JPEG data"};
         }
         unsigned blocks = 0;

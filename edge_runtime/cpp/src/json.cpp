@@ -50,8 +50,15 @@ private:
                 value.kind = Json::Kind::text;
                 value.text = parse_string();
                 break;
-            case 't': value.boolean = true; word("true"); value.kind = Json::Kind::boolean; break;
-            case 'f': word("false"); value.kind = Json::Kind::boolean; break;
+            case 't':
+                value.boolean = true;
+                word("true");
+                value.kind = Json::Kind::boolean;
+                break;
+            case 'f':
+                word("false");
+                value.kind = Json::Kind::boolean;
+                break;
             case 'n': word("null"); break;
             default: parse_number(value);
         }

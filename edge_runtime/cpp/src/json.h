@@ -22,8 +22,8 @@ struct Json {
     std::vector<Json> list;
     std::vector<std::pair<std::string, Json>> object;
 
-    const Json *find(const char *key) const;       // nullptr where the object lacks it
-    const Json &at(const char *key) const;         // refuses to go on without it
+    const Json *find(const char *key) const;         // nullptr where the object lacks it
+    const Json &at(const char *key) const;           // refuses to go on without it
     int64_t whole(int64_t low, int64_t high) const;  // an integer in low..high
     bool truth() const;
     const std::string &string() const;

@@ -1,5 +1,5 @@
-// Convolutions in plain C++: one kernel window is gathered as int16, then multiplied with the weights
-// of four output channels at a time, in a loop that compilers turn into SIMD by themselves.
+// Convolutions in plain C++: one kernel window is gathered as int16, then multiplied with the
+// weights of four output channels at a time, in a loop that compilers turn into SIMD by themselves.
 #include <algorithm>
 #include <cstring>
 

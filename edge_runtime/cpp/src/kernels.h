@@ -1,5 +1,5 @@
-// The engine's inner loops. One table of functions for each instruction set, chosen at run time; all
-// give the same integers. Maps are int8 [height][width][channels]; a layer's input is `in`.
+// The engine's inner loops. One table of functions for each instruction set, chosen at run time;
+// all give the same integers. Maps are int8 [height][width][channels]; a layer's input is `in`.
 #pragma once
 
 #include "layers.h"

@@ -52,9 +52,8 @@ void check_pools(const Layer &layer) {
             fail(layer, "its multiplier is too large");
         }
     }
-    if (layer.kind == Kind::max_pool &&
-        (std::max(layer.pad[0], layer.pad[1]) >= layer.kernel[0] ||
-         std::max(layer.pad[2], layer.pad[3]) >= layer.kernel[1])) {
+    if (layer.kind == Kind::max_pool && (std::max(layer.pad[0], layer.pad[1]) >= layer.kernel[0] ||
+                                         std::max(layer.pad[2], layer.pad[3]) >= layer.kernel[1])) {
         fail(layer, "a window lies in the padding alone");
     }
 }
@@ -86,13 +85,11 @@ Shape output_shape(const Network &network, const Layer &layer) {
             }
             return windowed(layer, in);
         case Kind::avg_pool:
-        case Kind::max_pool:
-            return windowed(layer, in);
+        case Kind::max_pool: return windowed(layer, in);
         case Kind::add:
             if (!(in == network.shape(layer.sources[1]))) fail(layer, "adds maps of two shapes");
             return in;
-        case Kind::concat:
-            break;
+        case Kind::concat: break;
     }
     Shape out{in.height, in.width, 0};
     for (int source : layer.sources) {

@@ -27,18 +27,18 @@ struct Layer {
     Activation activation = Activation::none;
     bool int32_output = false;  // the sums themselves are the output
 
-    int64_t kernel[2] = {1, 1};          // height, width
-    int64_t stride[2] = {1, 1};          // height, width
-    int64_t pad[4] = {0, 0, 0, 0};       // top, bottom, left, right
-    int64_t shift = 0;                   // before the output; shift_cut of a convolution
-    int64_t shift_bias = 0;              // of a convolution
-    int64_t multiplier = 1;              // of an average pool
-    int64_t left_shifts[2] = {0, 0};     // of an addition
+    int64_t kernel[2] = {1, 1};       // height, width
+    int64_t stride[2] = {1, 1};       // height, width
+    int64_t pad[4] = {0, 0, 0, 0};    // top, bottom, left, right
+    int64_t shift = 0;                // before the output; shift_cut of a convolution
+    int64_t shift_bias = 0;           // of a convolution
+    int64_t multiplier = 1;           // of an average pool
+    int64_t left_shifts[2] = {0, 0};  // of an addition
 
-    int64_t weight_channels = 0;         // of a kernel: the input's, or 1 where depthwise
-    const int8_t *weights = nullptr;     // [out][kernel height][kernel width][weight_channels]
-    const int8_t *bias = nullptr;        // [out]
-    int64_t out_channels = 0;            // of a convolution
+    int64_t weight_channels = 0;      // of a kernel: the input's, or 1 where depthwise
+    const int8_t *weights = nullptr;  // [out][kernel height][kernel width][weight_channels]
+    const int8_t *bias = nullptr;     // [out]
+    int64_t out_channels = 0;         // of a convolution
 
     Shape output;  // filled in by check_network
 

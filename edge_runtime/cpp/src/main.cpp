@@ -71,7 +71,8 @@ std::string plain_line(const Classifier &classifier, const std::string &path,
     std::string others;
     for (uint32_t c : ranking(logits.data(), logits.size(), top_k)) {
         if (c == found.label) continue;
-        others += (others.empty() ? "" : ", ") + symbols[c] + " " + percent(probabilities[c]) + " %";
+        others +=
+            (others.empty() ? "" : ", ") + symbols[c] + " " + percent(probabilities[c]) + " %";
     }
     return path + ": " + symbols[found.label] + "  " + percent(found.confidence) + " %" +
            (others.empty() ? "" : "  (then " + others + ")") + "\n";
@@ -84,10 +85,9 @@ struct Answer {
 
 Answer answer(const Classifier &classifier, const Source &source, const Options &options) {
     try {
-        const std::vector<uint8_t> file = source.standard_input
-                                              ? read_standard_input(max_image_bytes)
-                                              : read_file(source.path, max_image_bytes,
-                                                          "no such file");
+        const std::vector<uint8_t> file =
+            source.standard_input ? read_standard_input(max_image_bytes)
+                                  : read_file(source.path, max_image_bytes, "no such file");
         const Image image = decode_image({file.data(), file.size()}, source.path);
         std::vector<int32_t> logits(classifier.classes());
         std::vector<uint32_t> probabilities(classifier.classes());
@@ -129,10 +129,11 @@ int run(const Options &options) {
     const auto classifier = open_classifier(options.bundle, options.kernels.c_str());
     if (options.self_test) {
         const Bundle &bundle = classifier->bundle();
-        std::printf("self-test of bundle '%s' passed: %zu layers, %u golden vectors, kernels %s, "
-                    "%zu bytes of working memory\n",
-                    bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
-                    classifier->engine().kernels().name, classifier->engine().arena_bytes());
+        std::printf(
+            "self-test of bundle '%s' passed: %zu layers, %u golden vectors, kernels %s, "
+            "%zu bytes of working memory\n",
+            bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
+            classifier->engine().kernels().name, classifier->engine().arena_bytes());
         return 0;
     }
     return classify(*classifier, options);

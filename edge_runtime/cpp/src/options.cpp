@@ -32,8 +32,8 @@ struct Option {
 };
 
 constexpr Option known[] = {
-    {"--bundle", true},  {"--json", false},     {"--top-k", true}, {"--threads", true},
-    {"--backend", true}, {"--kernels", true},   {"--bench", false}, {"--self-test", false},
+    {"--bundle", true},  {"--json", false},    {"--top-k", true},  {"--threads", true},
+    {"--backend", true}, {"--kernels", true},  {"--bench", false}, {"--self-test", false},
     {"--help", false},   {"--version", false},
 };
 
@@ -42,7 +42,8 @@ const Option &find_option(const std::string &given) {
     for (const Option &option : known) {
         if (given == option.name) return option;
         if (std::strncmp(option.name, given.c_str(), given.size()) == 0) {
-            if (found) refuse("option " + given + " could be " + found->name + " or " + option.name);
+            if (found)
+                refuse("option " + given + " could be " + found->name + " or " + option.name);
             found = &option;
         }
     }

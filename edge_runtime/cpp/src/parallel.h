@@ -16,8 +16,8 @@ inline unsigned machine_threads() {
     return std::max(1u, std::thread::hardware_concurrency());
 }
 
-// Call body(i) once for every i below `count`, on up to `threads` threads (0: as many as the machine
-// has), this one included. The first exception is thrown here when all have ended.
+// Call body(i) once for every i below `count`, on up to `threads` threads (0: as many as the
+// machine has), this one included. The first exception is thrown here when all have ended.
 template <typename Body>
 void parallel_for(size_t count, unsigned threads, const Body &body) {
     if (threads == 0) threads = machine_threads();

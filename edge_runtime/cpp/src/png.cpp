@@ -18,9 +18,7 @@ struct Header {
     unsigned bands() const {
         return color == rgb ? 3 : color == gray_alpha ? 2 : color == rgb_alpha ? 4 : 1;
     }
-    size_t row_bytes(uint32_t columns) const {
-        return (size_t{columns} * depth * bands() + 7) / 8;
-    }
+    size_t row_bytes(uint32_t columns) const { return (size_t{columns} * depth * bands() + 7) / 8; }
 };
 
 // One of the seven pictures that an interlaced one is stored as, or the whole of a plain one.
@@ -220,8 +218,8 @@ uint8_t *read_pass(const Pass &pass, const Header &h, const Grays &grays, uint8_
         if (data[0] > 4) throw Damage{"pixel data"};
         unfilter(data[0], data + 1, above, size, back);
         above = data + 1;
-        uint8_t *out = image.pixels.data() +
-                       size_t{pass.row + y * pass.row_step} * h.width + pass.column;
+        uint8_t *out =
+            image.pixels.data() + size_t{pass.row + y * pass.row_step} * h.width + pass.column;
         for (uint32_t x = 0; x < columns; ++x) out[x * pass.column_step] = grays.pixel(above, x);
     }
     return data;

@@ -21,7 +21,8 @@ public:
         const size_t start = at_;
         while (at_ < file_.size && (is_space(file_.data[at_]) || file_.data[at_] == '#')) {
             if (file_.data[at_] == '#') {
-                while (at_ < file_.size && file_.data[at_] != '\n' && file_.data[at_] != '\r') ++at_;
+                while (at_ < file_.size && file_.data[at_] != '\n' && file_.data[at_] != '\r')
+                    ++at_;
             } else {
                 ++at_;
             }
@@ -93,8 +94,8 @@ void read_bits(Reader &reader, bool plain, Image &image) {
     const uint8_t *rows = plain ? nullptr : reader.take(uint64_t{stride} * image.height);
     for (size_t y = 0; y < image.height; ++y) {
         for (size_t x = 0; x < image.width; ++x) {
-            const bool black = plain ? reader.plain_bit()
-                                     : (rows[y * stride + x / 8] >> (7 - x % 8) & 1) != 0;
+            const bool black =
+                plain ? reader.plain_bit() : (rows[y * stride + x / 8] >> (7 - x % 8) & 1) != 0;
             *out++ = black ? 0 : 255;
         }
     }
@@ -135,8 +136,8 @@ Image decode_pnm(Bytes file) {
     // A plain file has a character a pixel at least: no memory for what cannot be there.
     if (plain && uint64_t{width} * height > file.size) throw Damage{"pixel data"};
     Image image{width, height, {}};
-    if (!plain) Reader(reader).take(bits ? uint64_t{(width + 7) / 8} * height
-                                         : uint64_t{width} * height);
+    if (!plain)
+        Reader(reader).take(bits ? uint64_t{(width + 7) / 8} * height : uint64_t{width} * height);
     image.pixels.resize(size_t{width} * height);
     if (bits) {
         read_bits(reader, plain, image);

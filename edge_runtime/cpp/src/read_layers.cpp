@@ -26,8 +26,8 @@ Activation activation_of(const Json &row) {
 }
 
 Kind kind_of(const std::string &name) {
-    static const char *const names[] = {"conv",     "depthwise_conv", "avg_pool",
-                                        "max_pool", "add",            "concat"};
+    static const char *const names[] = {"conv", "depthwise_conv", "avg_pool", "max_pool",
+                                        "add",  "concat"};
     for (int i = 0; i < 6; ++i) {
         if (name == names[i]) return static_cast<Kind>(i);
     }
