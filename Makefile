@@ -6,7 +6,6 @@ BOARD   ?= host
 OUT     ?= build
 NAME    ?= chars
 PYTHON  ?= python3
-LABELS  ?= all
 TENSORFLOW ?= train
 
 VENV := .venv
@@ -20,9 +19,13 @@ CXX_GIVEN := $(if $(filter default undefined,$(origin CXX)),,$(CXX))
 SECONDS ?= 60
 
 # What a data or training stage may be told beyond a preset.
+settings = $(foreach setting,$(1),--set "$(setting)")
 DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
-	$(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(SKIP_UNREADABLE),--skip-unreadable)
-TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" --labels-per-class "$(LABELS)" $(TRAIN_SET)
+	$(if $(UNLABELED),--unlabeled "$(UNLABELED)") $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(CACHE),--cache "$(CACHE)") \
+	$(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(SKIP_UNREADABLE),--skip-unreadable) \
+	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
+	$(call settings,$(SET))
+TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" $(call settings,$(filter-out data.%,$(SET)))
 QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD))
 EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
 
@@ -31,15 +34,16 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data train freeze quantize compile evaluate runtime fuzz classify ship test check \
-	clean FORCE
+.PHONY: all help data train freeze quantize compile evaluate runtime fuzz classify synth ship test \
+	check clean FORCE
 
 all: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 	@echo
 	@echo "The classifier is $(BUNDLE). Try it:"
+	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
-	  "$$(sed -n 's/^\([^,"]*\),.*,test,.*/\1/p' manifest.csv | head -1)")"
+	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
 	@echo "Then: make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
@@ -53,6 +57,7 @@ help:
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
+	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make test, make check        the tests; lint and types"
@@ -61,9 +66,14 @@ help:
 	@echo
 	@echo "Variables, and what they are now:"
 	@printf '  %-22s %s\n' \
-	  "DATA=$(DATA)" "'synthetic', or labeled images: class folders, Chars74K, .csv, list file" \
-	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (40 minutes), or a .toml file" \
-	  "LABELS=$(LABELS)" "labels used per class; the other images are used without theirs" \
+	  "DATA=$(DATA)" "'synthetic', or labeled images: folders, .csv, list, archive, URL (docs/data.md)" \
+	  "UNLABELED=$(UNLABELED)" "folders or archives of crops without labels" \
+	  "PHOTOGRAPHS=$(PHOTOGRAPHS)" "photographs with word boxes (ICDAR 2003), to cut background from" \
+	  "CACHE=$(CACHE)" "where archives are unpacked; empty is ~/.cache/edgeglyph" \
+	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (half an hour), or a .toml file" \
+	  "PROTOCOL=$(PROTOCOL)" "splits: random, chars74k-15, chars74k-5, kaggle, cross-source, all (docs/data.md)" \
+	  "LABELS=$(LABELS)" "labels used per class (all); the other images are used without theirs" \
+	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
@@ -140,8 +150,9 @@ else
 endif
 
 $(OUT)/evaluation.json: $(BUNDLE)
-	@echo "== evaluate: every network on the test images"
-	@$(PY) -m edge_runtime evaluate --bundle $< --images $(OUT)/manifest.csv --split test \
+	@echo "== evaluate: every network on the test images (validation images where there are none)"
+	@$(PY) -m edge_runtime evaluate --bundle $< --images $(OUT)/manifest.csv \
+	  --split $$(grep -Eq ',test,[^,]*,[0-9a-f]*$$' $(OUT)/manifest.csv && echo test || echo validation) \
 	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
 	@mv $@.new $@
 
@@ -164,6 +175,11 @@ classify: | $(INSTALLED)
 
 ship: $(OUT)/evaluation.json
 	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) --readme README.md
+
+PER_CLASS ?= 100
+synth: | $(INSTALLED)
+	@$(PY) -m semi_supervised synth --output "$(OUT)/synth" --per-class $(PER_CLASS) \
+	  $(if $(ALPHABET),--alphabet "$(ALPHABET)")
 
 test: | $(INSTALLED)
 	@$(PY) -m pytest

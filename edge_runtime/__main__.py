@@ -49,7 +49,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="PATH",
-        help="class folders, a .csv, a list file, or a manifest",
+        help="class folders, a .csv, a list file, a manifest, an archive, or ICDAR 2003",
+    )
+    measure.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where archives are unpacked (default: the user's cache folder)",
     )
     measure.add_argument(
         "--split", choices=("train", "validation", "test"), help="use only this split of a manifest"
@@ -94,6 +100,7 @@ def _run(options: argparse.Namespace) -> int:
         options.split,
         options.model,
         options.skip_unreadable,
+        options.cache,
     )
     for line in evaluation.skipped:
         print(f"skipped: {line}", file=sys.stderr)

@@ -4,6 +4,7 @@ EdgeGlyphError
 ├── InputError            something the user gave cannot be used            exit code 2
 │   ├── ImageError            an image file
 │   ├── LabelError            a label, a class folder, a list of labels
+│   ├── SourceError           an archive, a download, a data set's XML file
 │   ├── BundleError           an .egb bundle
 │   ├── GraphError            a frozen graph or an ONNX model
 │   └── SettingsError         a preset, an option
@@ -30,6 +31,10 @@ class ImageError(InputError):
 
 class LabelError(InputError):
     """A label outside the alphabet, a class without images, contradicting labels."""
+
+
+class SourceError(InputError):
+    """An archive, a download or a data set's description that cannot be used or trusted."""
 
 
 class BundleError(InputError):

@@ -15,10 +15,11 @@ from edge_runtime.alphabet import classes_of
 from edge_runtime.errors import ImageError, InputError, VerificationError
 from edge_runtime.files import sha256_of
 from edge_runtime.images import read_gray
-from edge_runtime.labeled_images import LabeledImage, find_labeled_images
+from edge_runtime.labeled_images import LabeledImage
 from edge_runtime.metrics import Metric, agreement, measure, rank, wilson
 from edge_runtime.preprocess import preprocess
 from edge_runtime.recognizer import Recognizer
+from edge_runtime.sources import find_source_images
 
 SCHEMA = 1
 _TITLES = {
@@ -144,6 +145,7 @@ def evaluate(
     split: str | None = None,
     model: Path | None = None,
     skip_unreadable: bool = False,
+    cache: Path | None = None,
 ) -> Evaluation:
     """Run back ends over every labeled image of a source.
 
@@ -152,6 +154,7 @@ def evaluate(
     bundle : path of the .egb
     backends : names of `edge_runtime.runners.BACKENDS`, each once
     source : any labeled images; a manifest's ``split`` where one is named
+    cache : where archives are unpacked, by default the user's cache folder
     skip_unreadable : count and leave out images that cannot be read, instead of stopping
 
     Raises
@@ -165,7 +168,7 @@ def evaluate(
         raise InputError("name each back end once")
     recognizers = [(name, Recognizer.open(bundle, name, model)) for name in backends]
     alphabet = recognizers[0][1].bundle.alphabet
-    found = find_labeled_images(source, alphabet, split)
+    found = find_source_images(source, alphabet, split, cache)
     inputs, images, skipped = _preprocess(found, skip_unreadable)
     labels = np.array(classes_of([i.label for i in images], alphabet))
     results = [_run(name, r, inputs, images, labels) for name, r in recognizers]

@@ -6,7 +6,7 @@ of a million images is listed in seconds.
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edge_runtime.images import IMAGE_SUFFIXES
 # English/Hnd are in English/Hnd/Img, so Img is looked for last.
 _CHARS74K_SOURCES = {"Hnd": "hand", "Fnt": "font", "Img": "scene"}
 _NOT_IMAGES = frozenset({"Msk", "Trj"})  # masks and pen strokes of Chars74K
+_WITHOUT_LABEL = frozenset({"unlabeled", "excluded"})  # splits whose label, if any, is not used
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class LabeledImage:
 
 
 def find_labeled_images(
-    path: Path, alphabet: Alphabet, split: str | None = None
+    path: Path,
+    alphabet: Alphabet,
+    split: str | None = None,
+    problems: list[str] | None = None,
 ) -> list[LabeledImage]:
     """List the labeled images of a source, sorted by file name.
 
@@ -42,7 +46,10 @@ def find_labeled_images(
         the header ``file,label`` (a manifest is one), or a text file of ``path label`` lines;
         relative names count from the file's own folder.
     alphabet : labels must be symbols of it.
-    split : keep only this split of a manifest ("train", "validation", "test").
+    split : keep only this split of a manifest ("train", "validation", "test", "unlabeled").
+        Without one, all but what is "excluded" or "unlabeled".
+    problems : where given, all images of all splits are listed, and folders and lines that cannot
+        be are told here instead of raised, for audits
 
     Raises
     ------
@@ -52,22 +59,29 @@ def find_labeled_images(
     if path.is_dir():
         if split is not None:
             raise LabelError(f"{path}: is a folder; only a manifest has the split {split!r}")
-        images = list(_from_folder(path, alphabet))
+        images = list(_from_folder(path, alphabet, problems))
     elif path.is_file():
         rows = _from_csv(path) if path.suffix.lower() == ".csv" else _from_list(path)
-        images = _checked(path, rows, alphabet)
+        images = _checked(path, rows, alphabet, problems)
         if split is not None:
             images = select_split(path, images, split)
-        else:
-            images = [image for image in images if image.split != "excluded"]
+        elif problems is None:
+            images = [image for image in images if image.split not in _WITHOUT_LABEL]
     else:
         raise LabelError(f"{path}: no such file or folder")
-    if not images:
+    if not images and not problems:
         raise LabelError(
             f"{path}: no labeled images found; expected class folders named {FOLDER_FORMS}, "
             "a .csv with the header file,label or a list of 'path label' lines"
         )
     return sorted(images, key=lambda image: str(image.path))
+
+
+def read_manifest(path: Path, alphabet: Alphabet) -> list[LabeledImage]:
+    """All rows of a manifest, whatever their split, sorted by file name."""
+    if not path.is_file():
+        raise LabelError(f"{path}: no such file; `make data` writes a manifest")
+    return sorted(_checked(path, _from_csv(path), alphabet), key=lambda image: str(image.path))
 
 
 def select_split(path: Path, images: list[LabeledImage], split: str) -> list[LabeledImage]:
@@ -81,25 +95,67 @@ def select_split(path: Path, images: list[LabeledImage], split: str) -> list[Lab
     return chosen
 
 
-def _from_folder(root: Path, alphabet: Alphabet) -> Iterator[LabeledImage]:
+def visible_folders(names: Iterable[str]) -> list[str]:
+    """Sort the names of folders to look into: not the hidden ones, masks and pen strokes."""
+    return sorted(name for name in names if name not in _NOT_IMAGES and not name.startswith("."))
+
+
+def image_names(names: Iterable[str]) -> list[str]:
+    """Sort the names of image files, leaving out hidden ones."""
+    return sorted(
+        name
+        for name in names
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")
+    )
+
+
+def _from_folder(
+    root: Path, alphabet: Alphabet, problems: list[str] | None
+) -> Iterator[LabeledImage]:
     for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(
-            name for name in subfolders if name not in _NOT_IMAGES and not name.startswith(".")
-        )
-        names = sorted(name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        subfolders[:] = visible_folders(subfolders)
+        names = image_names(files)
         here = Path(folder)
-        if not names:
-            if not files and not subfolders and alphabet.symbol_of_folder(here.name):
-                raise LabelError(f"{here}: this class folder is empty; fill it or remove it")
+        try:
+            symbol = _class_of(here, names, alphabet, empty=not files and not subfolders)
+        except LabelError as error:
+            _tell(error, problems)
             continue
-        symbol = alphabet.symbol_of_folder(here.name)
         if symbol is None:
-            raise LabelError(
-                f"{here}: holds {names[0]} but its name is no class; name it {FOLDER_FORMS}"
-            )
+            continue
         source = _source_of(here)
         for name in names:
             yield LabeledImage(here / name, symbol, source)
+
+
+def _class_of(folder: Path, names: list[str], alphabet: Alphabet, empty: bool) -> str | None:
+    """Symbol of a folder with images; None for one that only holds folders."""
+    if not names:
+        if empty and _symbol_of(folder, alphabet):
+            raise LabelError(f"{folder}: this class folder is empty; fill it or remove it")
+        return None
+    symbol = _symbol_of(folder, alphabet)
+    if symbol is None:
+        raise LabelError(
+            f"{folder}: holds {names[0]} but its name is no class; name it {FOLDER_FORMS}"
+        )
+    return symbol
+
+
+def _tell(error: LabelError, problems: list[str] | None) -> None:
+    """Raise an error, or only note it where problems are collected."""
+    if problems is None:
+        raise error
+    problems.append(str(error))
+
+
+def _symbol_of(folder: Path, alphabet: Alphabet) -> str | None:
+    try:
+        return alphabet.symbol_of_folder(folder.name)
+    except LabelError as error:
+        raise LabelError(
+            f"{folder}: {error}; name more symbols with --alphabet, or leave the folder out"
+        ) from None
 
 
 def _source_of(folder: Path) -> str:
@@ -139,29 +195,42 @@ def _lines(path: Path) -> list[str]:
 
 
 def _checked(
-    path: Path, rows: Iterator[tuple[int, dict[str, str]]], alphabet: Alphabet
+    path: Path,
+    rows: Iterator[tuple[int, dict[str, str]]],
+    alphabet: Alphabet,
+    problems: list[str] | None = None,
 ) -> list[LabeledImage]:
     found: dict[Path, LabeledImage] = {}
     for number, row in rows:
-        label = row["label"]
-        if label not in alphabet:
-            raise LabelError(
-                f"{path}:{number}: label {label!r} is not among the {len(alphabet)} symbols "
-                "of the alphabet"
-            )
-        file = path.parent / row["file"]
-        if not file.is_file():
-            raise LabelError(f"{path}:{number}: {file}: no such file")
-        earlier = found.get(file)
-        if earlier is not None and earlier.label != label:
-            raise LabelError(
-                f"{path}:{number}: {file} is labeled {label!r} here and {earlier.label!r} before"
-            )
-        found[file] = LabeledImage(
-            file,
-            label,
-            row.get("source") or "list",
-            row.get("split") or "",
-            row.get("sha256") or "",
-        )
+        try:
+            image = _labeled(path, row, alphabet)
+            earlier = found.setdefault(image.path, image)
+            if earlier.label != image.label:
+                raise LabelError(
+                    f"{image.path} is labeled {image.label!r} here and {earlier.label!r} before"
+                )
+        except LabelError as error:
+            _tell(LabelError(f"{path}:{number}: {error}"), problems)
+        else:
+            found[image.path] = image
     return list(found.values())
+
+
+def _labeled(path: Path, row: dict[str, str], alphabet: Alphabet) -> LabeledImage:
+    """The image of a row; `LabelError` without the place where its label or file is wrong."""
+    label = row["label"]
+    hidden = not label and row.get("split") in _WITHOUT_LABEL
+    if label not in alphabet and not hidden:
+        raise LabelError(
+            f"label {label!r} is not among the {len(alphabet)} symbols of the alphabet"
+        )
+    file = path.parent / row["file"]
+    if not file.is_file():
+        raise LabelError(f"{file}: no such file")
+    return LabeledImage(
+        file,
+        label,
+        row.get("source") or "list",
+        row.get("split") or "",
+        row.get("sha256") or "",
+    )

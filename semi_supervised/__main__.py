@@ -4,17 +4,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
 from edge_runtime.console import run_command
-from edge_runtime.errors import SettingsError
 from edge_runtime.files import write_text
 from edge_runtime.presets import PRESETS
 from edge_runtime.tensorflow_import import import_tensorflow
-from semi_supervised.settings import Settings, load_settings
+from semi_supervised.settings import PROTOCOLS, Settings, load_settings
+from semi_supervised.sources import SYNTHETIC, fingerprint, parse_sources
+from semi_supervised.synthesis import command as synthesis_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,14 +33,21 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train the semi-supervised GAN (resumes by itself)")
     train.add_argument("--manifest", type=Path, default=Path("build/manifest.csv"))
-    _add_train_options(train)
+    train.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that prepare batches (default: one a core); no effect on the result",
+    )
     _add_common(train)
+
+    synth = commands.add_parser("synth", help="write a set of drawn characters")
+    synthesis_command.add_options(synth)
 
     stamp = commands.add_parser("stamp", help="write what a stage depends on, for make")
     stamp.add_argument("stage", choices=("data", "train"))
     stamp.add_argument("--file", type=Path, required=True)
     _add_data_options(stamp)
-    _add_train_options(stamp)
     _add_common(stamp)
 
     freeze = commands.add_parser("freeze", help="export frozen_model.pb, saved_model/, model.onnx")
@@ -59,9 +65,31 @@ def _parser() -> argparse.ArgumentParser:
 def _add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
-        default="synthetic",
-        metavar="PATH|synthetic",
-        help="labeled images, or 'synthetic' to draw them (default)",
+        action="append",
+        metavar="PATH|URL|synthetic",
+        help="labeled images: class folders, a .csv, a list, an archive, ICDAR 2003, or the "
+        "address of an archive; several times or with commas for several; 'synthetic' draws them "
+        "(default)",
+    )
+    parser.add_argument(
+        "--unlabeled",
+        action="append",
+        default=[],
+        metavar="PATH|URL",
+        help="a folder or archive of crops whose labels are not known; may be repeated",
+    )
+    parser.add_argument(
+        "--photographs",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="photographs with ICDAR 2003's word boxes, to cut background from; may be repeated",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where archives are kept and unpacked (default: the user's cache folder)",
     )
     parser.add_argument(
         "--alphabet",
@@ -73,13 +101,15 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="list and leave out unreadable images instead of stopping",
     )
-
-
-def _add_train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--protocol",
+        metavar="|".join(PROTOCOLS),
+        help="how the images are split (default: the preset's, random)",
+    )
     parser.add_argument(
         "--labels-per-class",
         metavar="N|all",
-        help="use the labels of N images per class, the rest without theirs",
+        help="use the labels of N training images per class (0 too), the rest without theirs",
     )
 
 
@@ -103,30 +133,42 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.command in ("train", "freeze"):
         import_tensorflow()
+    if options.command == "synth":
+        return synthesis_command.run(options)
     if options.command == "freeze":
         from semi_supervised.freeze import freeze
 
         print(freeze(options.weights, options.manifest, options.output).table())
         return 0
-    settings = load_settings(options.preset, options.set)
+    settings = load_settings(options.preset, [*options.set, *_data_overrides(options)])
     if options.command == "stamp":
-        text = _stamp(options, _with_labels(settings, options.labels_per_class))
+        text = _stamp(options, settings)
         if not options.file.exists() or options.file.read_text("utf-8") != text:
             write_text(options.file, text)
         return 0
     if options.command == "data":
         from semi_supervised.data import make_data
+        from semi_supervised.sheets import write_augmentation_sheet
 
         alphabet = parse_alphabet(options.alphabet) if options.alphabet else ALPHABET_62
         report = make_data(
-            options.source, options.output, alphabet, settings.data, options.skip_unreadable
+            options.source or SYNTHETIC,
+            options.output,
+            alphabet,
+            settings.data,
+            options.skip_unreadable,
+            options.unlabeled,
+            options.photographs,
+            options.cache,
+        )
+        write_augmentation_sheet(
+            options.output / "augmentation.png", report.images, settings.augment
         )
         print(report.table())
         return 0
-    settings = _with_labels(settings, options.labels_per_class)
     from semi_supervised.trainer import train
 
-    result = train(options.manifest, options.output / "training", settings)
+    result = train(options.manifest, options.output / "training", settings, options.workers)
     print(
         f"best validation accuracy {100 * result.best_accuracy:.2f} % after epoch "
         f"{result.best_epoch}: {result.weights}"
@@ -139,27 +181,27 @@ def _stamp(options: argparse.Namespace, settings: Settings) -> str:
     tables = settings.as_dict()
     if options.stage == "train":
         return json.dumps({"augment": tables["augment"], "train": tables["train"]}, indent=1)
-    from semi_supervised.data import fingerprint
-
+    sources = parse_sources(options.source or SYNTHETIC)
+    unlabeled = parse_sources(options.unlabeled)
+    photographs = parse_sources(options.photographs)
     return json.dumps(
         {
             "data": tables["data"],
-            "source": options.source,
+            "sources": sources,
+            "unlabeled": unlabeled,
+            "photographs": photographs,
             "alphabet": options.alphabet,
             "skip_unreadable": options.skip_unreadable,
-            "content": fingerprint(options.source),
+            "content": fingerprint([*sources, *unlabeled, *photographs]),
         },
         indent=1,
     )
 
 
-def _with_labels(settings: Settings, labels: str | None) -> Settings:
-    if labels is None:
-        return settings
-    if labels != "all" and not labels.isdecimal():
-        raise SettingsError(f"--labels-per-class takes a number or 'all', not {labels!r}")
-    number: int | Literal["all"] = "all" if labels == "all" else int(labels)
-    return replace(settings, train=replace(settings.train, labels_per_class=number))
+def _data_overrides(options: argparse.Namespace) -> list[str]:
+    """Options of their own that stand for a setting, as ``--set`` takes them."""
+    given = {key: getattr(options, key, None) for key in ("protocol", "labels_per_class")}
+    return [f"data.{key}={value}" for key, value in given.items() if value is not None]
 
 
 if __name__ == "__main__":

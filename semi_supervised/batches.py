@@ -1,27 +1,31 @@
-"""Training images in memory, and the batch of every step, a function of seed and step alone."""
+"""The batch of every training step: a function of settings, images and step alone.
 
-import hashlib
-import queue
-import threading
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+Real images are augmented, characters drawn anew for each step, both by worker processes, so that
+training does not wait for them. How many processes there are changes nothing in the batches.
+"""
+
+import itertools
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
-from edge_runtime.alphabet import Alphabet, classes_of
-from edge_runtime.errors import InputError
-from edge_runtime.images import Gray, decode_gray, read_image_bytes
-from edge_runtime.labeled_images import LabeledImage, find_labeled_images
-from edge_runtime.preprocess import preprocess
-from semi_supervised.augment import Augmenter, to_canvas
-from semi_supervised.data import DRAWN
+from edge_runtime.errors import EdgeGlyphError, InputError
+from edge_runtime.preprocess import SIDE, preprocess
+from semi_supervised.augment import Augmenter
+from semi_supervised.frequencies import symbol_frequencies
 from semi_supervised.settings import Settings
+from semi_supervised.synthesis import FIRST_UNSEEN, Synthesizer
+from semi_supervised.training_images import TrainingImages
 
-_AHEAD = 8  # batches prepared in advance
+_AHEAD = 4  # batches prepared in advance by each process
 
 
 @dataclass(frozen=True)
@@ -36,86 +40,54 @@ class Batch:
     unlabeled: npt.NDArray[np.int8]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A split for measuring: int8 inputs [N, 32, 32, 1] and classes int32 [N]."""
+class BatchMaker:
+    """Makes the batch of any step.
 
-    inputs: npt.NDArray[np.int8]
-    labels: npt.NDArray[np.int32]
+    Parameters
+    ----------
+    synthesizer : draws characters for the labeled part; None where none are wanted
+    """
 
-
-class TrainingImages:
-    """The training split: labeled, unlabeled and drawn images, as 64×64 canvases."""
-
-    def __init__(self, manifest: Path, alphabet: Alphabet, settings: Settings) -> None:
-        images = find_labeled_images(manifest, alphabet, "train")
+    def __init__(
+        self, images: TrainingImages, synthesizer: Synthesizer | None, settings: Settings
+    ) -> None:
+        self._images = images
+        self._synthesizer = synthesizer
         self._settings = settings
-        self._canvases = np.stack([to_canvas(gray) for gray in _read(images)])
-        self._classes = np.array(classes_of([i.label for i in images], alphabet), np.int32)
-        given = [k for k, image in enumerate(images) if image.source != DRAWN]
-        added = [k for k, image in enumerate(images) if image.source == DRAWN]
-        if not given:  # nothing but drawn characters: they are the data, not an addition
-            given, added = added, []
-        kept = self._with_labels(given)
-        self.labeled = np.array(kept)
-        self.drawn = np.array(added, int)
-        hidden = sorted(set(given) - set(kept))
-        # With all labels given there is nothing unlabeled: then the same images serve as real ones.
-        self.unlabeled = np.array(hidden or kept)
-        self.hidden_labels = len(hidden)
+        self._canvases = np.load(images.canvases, mmap_mode="r")
+        self._augmenter = Augmenter(settings.augment)
+        if synthesizer is not None:
+            self._frequencies = symbol_frequencies(
+                synthesizer.alphabet, settings.train.drawn_frequencies
+            )
 
-    def _with_labels(self, given: Sequence[int]) -> list[int]:
-        per_class = self._settings.train.labels_per_class
-        if per_class == "all":
-            return list(given)
-        members: dict[int, list[int]] = defaultdict(list)
-        rng = np.random.default_rng([self._settings.train.seed, 1])
-        for k in rng.permutation(np.array(given)):
-            members[int(self._classes[k])].append(int(k))
-        return sorted(k for group in members.values() for k in group[:per_class])
-
-    def batches(self, start: int) -> Iterator[Batch]:
-        """Batches of steps ``start``, ``start + 1``, … prepared ahead by a thread."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(_AHEAD)
-        stop = threading.Event()
-
-        def prepare() -> None:
-            augmenter = Augmenter(self._settings.augment)
-            step = start
-            try:
-                while not stop.is_set():
-                    _put(ready, self._batch(step, augmenter), stop)
-                    step += 1
-            except BaseException as error:  # raised again where the batch is wanted
-                _put(ready, error, stop)
-
-        thread = threading.Thread(target=prepare, name="augment", daemon=True)
-        thread.start()
-        try:
-            while True:
-                batch = ready.get()
-                if isinstance(batch, BaseException):
-                    raise batch
-                yield batch
-        finally:
-            stop.set()
-            thread.join()
-
-    def _batch(self, step: int, augmenter: Augmenter) -> Batch:
-        train = self._settings.train
-        drawn = round(train.drawn_share * train.batch_labeled) if len(self.drawn) else 0
-        labeled = np.concatenate(
-            [
-                self._pick(self.labeled, step, train.batch_labeled - drawn, stream=1),
-                self._pick(self.drawn, step, drawn, stream=2),
-            ]
-        )
-        unlabeled = self._pick(self.unlabeled, step, train.batch_unlabeled, stream=3)
-        chosen = np.concatenate([labeled, unlabeled])
+    def batch(self, step: int) -> Batch:
+        """Batch of ``step``, counted from 0."""
+        train, images = self._settings.train, self._images
+        drawn = drawn_per_batch(images, self._synthesizer, self._settings)
+        labeled = self._pick(images.labeled, step, train.batch_labeled - drawn, stream=1)
+        unlabeled = self._pick(images.unlabeled, step, train.batch_unlabeled, stream=3)
         seed = int(np.random.default_rng([train.seed, 4, step]).integers(2**31))
-        inputs = augmenter.batch(self._canvases[chosen], seed)
+        inputs = self._augmenter.batch(self._canvases[np.concatenate([labeled, unlabeled])], seed)
+        new, classes = self._draw(step, drawn)
         n = len(labeled)
-        return Batch(inputs[:n], self._classes[labeled], inputs[n:])
+        return Batch(
+            np.concatenate([inputs[:n], new]),
+            np.concatenate([images.classes[labeled], classes]),
+            inputs[n:],
+        )
+
+    def _draw(self, step: int, count: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
+        out = np.empty((count, SIDE, SIDE, 1), np.int8)
+        if count == 0 or self._synthesizer is None:
+            return out, np.empty(0, np.int32)
+        symbols = len(self._frequencies)
+        rng = np.random.default_rng([self._settings.train.seed, 2, step])
+        classes = rng.choice(symbols, count, p=self._frequencies).astype(np.int32)
+        for k, label in enumerate(classes):
+            turn = FIRST_UNSEEN + step * count + k
+            out[k] = preprocess(self._synthesizer.draw(turn * symbols + int(label)))
+        return out, classes
 
     def _pick(
         self, pool: npt.NDArray[np.int64], step: int, count: int, stream: int
@@ -133,28 +105,77 @@ class TrainingImages:
         return picked
 
 
-def load_evaluation(manifest: Path, alphabet: Alphabet, split: str) -> Evaluation:
-    """All images of a split, preprocessed exactly as on the board."""
-    images = find_labeled_images(manifest, alphabet, split)
-    inputs = np.stack([preprocess(gray) for gray in _read(images)])
-    return Evaluation(inputs, np.array(classes_of([i.label for i in images], alphabet), np.int32))
+def drawn_per_batch(
+    images: TrainingImages, synthesizer: Synthesizer | None, settings: Settings
+) -> int:
+    """Drawn characters in the labeled part of a batch: all of it where no label is given.
+
+    Raises
+    ------
+    InputError
+        There are neither labels nor fonts: nothing can teach the alphabet.
+    """
+    train = settings.train
+    if len(images.labeled):
+        return round(train.drawn_share * train.batch_labeled) if synthesizer else 0
+    if synthesizer is None:
+        raise InputError(
+            "no labeled image to train on, and no characters are drawn: give labels, or install "
+            "fonts that have the alphabet and leave train.drawn_share above 0"
+        )
+    return train.batch_labeled
 
 
-def _read(images: Sequence[LabeledImage]) -> Iterator[Gray]:
-    """Decode images, refusing one whose bytes are no longer those of the manifest."""
-    for image in tqdm(images, desc="read", unit="image", disable=None, leave=False):
-        data = read_image_bytes(image.path)
-        if image.sha256 and hashlib.sha256(data).hexdigest() != image.sha256:
-            raise InputError(f"{image.path}: changed since `make data`; run it again")
-        yield decode_gray(data, str(image.path))
+def make_batches(
+    images: TrainingImages,
+    synthesizer: Synthesizer | None,
+    settings: Settings,
+    start: int,
+    workers: int,
+) -> Generator[Batch]:
+    """Batches of steps ``start``, ``start + 1``, … without end.
+
+    Parameters
+    ----------
+    workers : processes that prepare batches ahead; 0 makes each in this process when asked for it
+    """
+    steps = itertools.count(start)
+    if workers == 0:
+        maker = BatchMaker(images, synthesizer, settings)
+        yield from map(maker.batch, steps)
+    pool = ProcessPoolExecutor(
+        workers,
+        # Not forked: a fork of a process with threads (TensorFlow's, OpenCV's) may hang.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(images, synthesizer, settings),
+    )
+    try:
+        ready: deque[Future[Batch]] = deque()
+        while True:
+            while len(ready) < _AHEAD * workers:
+                ready.append(pool.submit(_make, next(steps)))
+            yield ready.popleft().result()
+    except BrokenProcessPool:
+        raise EdgeGlyphError(
+            "a process that prepares batches died, perhaps for want of memory; training goes on "
+            "from the last epoch when started again, with --workers 1 if it was memory"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _put(
-    ready: "queue.Queue[Batch | BaseException]", item: Batch | BaseException, stop: threading.Event
+_maker: BatchMaker  # of a worker process
+
+
+def _start_worker(
+    images: TrainingImages, synthesizer: Synthesizer | None, settings: Settings
 ) -> None:
-    while not stop.is_set():
-        try:
-            ready.put(item, timeout=0.2)
-            return
-        except queue.Full:
-            continue
+    global _maker  # a process pool gives its functions no other place to keep what they need
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training process's to handle
+    cv2.setNumThreads(1)
+    _maker = BatchMaker(images, synthesizer, settings)
+
+
+def _make(step: int) -> Batch:
+    return _maker.batch(step)

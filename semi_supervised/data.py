@@ -10,26 +10,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 from tabulate import tabulate
 from tqdm import tqdm
 
 from edge_runtime.alphabet import Alphabet
-from edge_runtime.errors import ImageError, InputError
-from edge_runtime.files import replacing, sha256_of, write_json
-from edge_runtime.images import decode_gray, read_gray, read_image_bytes
-from edge_runtime.labeled_images import LabeledImage, find_labeled_images
-from edge_runtime.preprocess import preprocess
-from semi_supervised.fonts import find_faces
+from edge_runtime.errors import EdgeGlyphError, ImageError, InputError
+from edge_runtime.files import sha256_of, write_json
+from edge_runtime.images import decode_gray, read_image_bytes
+from edge_runtime.labeled_images import LabeledImage
+from semi_supervised.duplicates import near_identical_groups
+from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
+from semi_supervised.negatives import Negative, negatives_table, write_negatives
 from semi_supervised.settings import DataSettings
-from semi_supervised.splits import SPLITS, split_images, write_manifest
-from semi_supervised.synthesis import Synthesizer, write_characters
+from semi_supervised.sheets import (
+    write_character_sheet,
+    write_negative_sheet,
+)
+from semi_supervised.sources import SYNTHETIC, find_images, find_scenes, parse_sources, short_name
+from semi_supervised.splits import DRAWN, SPLITS, split_images, write_manifest
+from semi_supervised.synthesis import FIRST_UNSEEN, Synthesizer
+from semi_supervised.synthesis.fonts import find_faces
+from semi_supervised.synthesis.writing import write_images
 
 log = logging.getLogger(__name__)
 
-SYNTHETIC = "synthetic"
-DRAWN = "drawn"  # the source of characters that we drew ourselves
+_SHOWN = 10  # unreadable files that are named on the screen
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class DataReport:
     """What the data stage found: the images with their splits, and what it left out."""
 
     images: list[LabeledImage]
+    negatives: list[Negative]
     skipped: list[str]
 
     def table(self) -> str:
@@ -47,71 +53,101 @@ class DataReport:
         total = [sum(counts[s, split] for s in sources) for split in SPLITS]
         if len(rows) > 1:
             rows.append(["all", *total])
-        return tabulate(rows, headers=["source", *SPLITS], tablefmt="simple", intfmt=",")
+        table = tabulate(rows, headers=["source", *SPLITS], tablefmt="simple", intfmt=",")
+        return f"{table}\n\n{negatives_table(self.negatives)}" if self.negatives else table
 
 
 def make_data(
-    source: str,
+    source: str | Sequence[str],
     output: Path,
     alphabet: Alphabet,
     settings: DataSettings,
     skip_unreadable: bool = False,
+    unlabeled: Sequence[str] = (),
+    photographs: Sequence[str] = (),
+    cache: Path | None = None,
 ) -> DataReport:
-    """Write ``output/manifest.csv``, ``data.json`` and the contact sheet ``characters.png``.
+    """Write ``output/manifest.csv``, ``negatives.csv``, ``data.json`` and contact sheets.
+
+    The sheets: ``characters.png`` (rows of given and of drawn ones) and ``negatives.png``.
 
     Parameters
     ----------
-    source : "synthetic" to draw the characters, or the path of labeled images
+    source : "synthetic" to draw the characters, or one or more sources of labeled images
     skip_unreadable : list and leave out images that cannot be read, instead of stopping
+    unlabeled : sources of images whose labels are not known
+    photographs : sources of photographs whose text boxes are known, to cut background from
+    cache : where archives are unpacked, by default the user's cache folder
 
     Raises
     ------
     InputError
         No images, an unreadable one, a class without images, contradicting labels.
     """
-    if source == SYNTHETIC:
-        images = _draw(output, alphabet, settings.synthetic_per_class, settings.seed)
-        added: list[LabeledImage] = []
-    else:
-        images = find_labeled_images(Path(source), alphabet)
-        log.info("found %s labeled images in %s", f"{len(images):,}", source)
-        images = [image for image in images if image.source != DRAWN]
-        added = _draw(output, alphabet, settings.added_per_class, settings.seed)
+    sources = parse_sources(source)
+    given = [] if sources == [SYNTHETIC] else sources
+    images = find_images(given, alphabet, parse_sources(unlabeled), cache)
+    images = [image for image in images if image.source != DRAWN]
+    wanted = _number_to_draw(images, settings)
+    synthesizer = _find_synthesizer(alphabet, settings.seed, needed=wanted > 0)
     read, skipped = _look_into(images, skip_unreadable)
-    split = split_images(read, alphabet, settings)
-    for image in split:
-        if image.split == "excluded":
-            log.warning("left out: %s: an identical file has another label", image.path)
-    drawn, _ = _look_into(added, skip_unreadable=False)
-    split += [replace(image, split="train") for image in drawn]
-    report = DataReport(split, skipped)
+    if synthesizer:
+        drawn, _ = _look_into(_draw(output, synthesizer, wanted), skip_unreadable=False)
+        read += drawn
+    near = near_identical_groups(read)
+    splits = split_images(read, alphabet, settings, near)
+    for note in splits.notes:
+        log.warning("%s", note)
+    split = splits.images
+    negatives: list[Negative] = []
+    if synthesizer and settings.negatives_per_kind:
+        scenes = find_scenes(parse_sources(photographs), cache)
+        negatives = write_negatives(output, synthesizer, scenes, settings.negatives_per_kind)
+        write_negative_sheet(output / "negatives.png", negatives)
+    first = FIRST_UNSEEN * len(alphabet)
+    new = [synthesizer.draw(first + i) for i in range(len(alphabet))] if synthesizer else []
+    write_character_sheet(output / "characters.png", split, new, alphabet)
+    report = DataReport(split, negatives, skipped)
     write_manifest(output / "manifest.csv", split)
-    write_contact_sheet(output / "characters.png", split, alphabet)
     write_json(
         output / "data.json",
         {
             "schema": 1,
-            "source": source if source == SYNTHETIC else Path(source).resolve().name,
+            "source": ", ".join(map(short_name, sources)),
+            "unlabeled": ", ".join(map(short_name, parse_sources(unlabeled))),
             "alphabet": list(alphabet.symbols),
             "settings": vars(settings),
+            "splits": splits.resolved,
             "manifest_sha256": sha256_of(output / "manifest.csv"),
+            "drawing": synthesizer.identity if synthesizer else None,
+            "negatives_sha256": sha256_of(output / NEGATIVES_FILE) if negatives else None,
             "counts": {s: sum(i.split == s for i in split) for s in SPLITS},
+            "near_identical_groups": len(near),
             "skipped": skipped,
         },
     )
     return report
 
 
-def fingerprint(source: str) -> str:
-    """Hash of the names, sizes and times of a source's files: changes when images come or go."""
-    root = Path(source)
-    if source == SYNTHETIC or not root.exists():
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted([root, *root.rglob("*")]):
-        status = path.stat()
-        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def _number_to_draw(images: Sequence[LabeledImage], settings: DataSettings) -> int:
+    """Characters of each class to draw as files."""
+    if not any(image.label for image in images):
+        return settings.synthetic_per_class  # nothing else can teach the alphabet
+    if settings.train_sources and DRAWN not in settings.train_sources:
+        return 0
+    if settings.labels_per_class == 0 and not settings.added_per_class:
+        return settings.synthetic_per_class  # the only images with a label
+    return settings.added_per_class
+
+
+def _find_synthesizer(alphabet: Alphabet, seed: int, needed: bool) -> Synthesizer | None:
+    try:
+        return Synthesizer(alphabet, find_faces(alphabet), seed)
+    except EdgeGlyphError as error:
+        if needed:
+            raise
+        log.warning("%s; going on without drawn non-characters", error)
+        return None
 
 
 def read_alphabet(manifest: Path) -> Alphabet:
@@ -123,29 +159,22 @@ def read_alphabet(manifest: Path) -> Alphabet:
         raise InputError(f"{path}: missing or damaged; run `make data` again") from None
 
 
-def _draw(output: Path, alphabet: Alphabet, per_class: int, seed: int) -> list[LabeledImage]:
+def _draw(output: Path, synthesizer: Synthesizer, per_class: int) -> list[LabeledImage]:
+    """Draw the first ``per_class`` images of each class into files."""
     if per_class == 0:
         return []
-    faces = tuple(find_faces(alphabet))
-    count = per_class * len(alphabet)
-    families = len({face.family for face in faces})
-    log.info("drawing %s characters from %d font families", f"{count:,}", families)
+    count = per_class * len(synthesizer.alphabet)
+    log.info("drawing %s characters from %d font families", f"{count:,}", synthesizer.families)
     # The folder's name says what its images depend on, so that none of another kind is reused.
-    what = repr((seed, alphabet.symbols, [(f.family, f.file.name, f.axes) for f in faces]))
-    folder = output / f"drawn-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
-    synthesizer = Synthesizer(alphabet, faces, seed)
-    workers = min(os.cpu_count() or 1, 1 + count // 2000)
-    paths = list(
-        tqdm(
-            write_characters(synthesizer, count, folder, workers),
-            desc="draw",
-            total=count,
-            unit="image",
-            disable=None,
-        )
+    folder = output / f"drawn-{synthesizer.identity[:8]}"
+    bar = tqdm(
+        write_images(synthesizer, count, folder),
+        desc="draw",
+        total=count,
+        unit="image",
+        disable=None,
     )
-    index = {f"{i:06d}.png": synthesizer.label(i) for i in range(count)}
-    return [LabeledImage(path, index[path.name], DRAWN) for path in sorted(paths)]
+    return [LabeledImage(p, synthesizer.label(int(p.stem)), DRAWN) for p in sorted(bar)]
 
 
 def _look_into(
@@ -167,8 +196,11 @@ def _look_into(
                 bad.append(problem)
             else:
                 good.append(replace(image, sha256=digest))
-    for problem in bad:
+    for problem in bad[:_SHOWN]:
         log.warning("skipped: %s" if skip_unreadable else "%s", problem)
+    if len(bad) > _SHOWN:
+        where = "; data.json lists them all" if skip_unreadable else ""
+        log.warning("and %s more%s", f"{len(bad) - _SHOWN:,}", where)
     if bad and not skip_unreadable:
         raise InputError(
             f"{len(bad)} of {len(images)} images cannot be read, the first is {bad[0]}; "
@@ -184,29 +216,3 @@ def _check(image: LabeledImage) -> tuple[str, str]:
     except ImageError as error:
         return "", str(error)
     return hashlib.sha256(data).hexdigest(), ""
-
-
-def write_contact_sheet(path: Path, images: Sequence[LabeledImage], alphabet: Alphabet) -> None:
-    """Draw one row per source of training images, as the network sees them, one of each class."""
-    rows = []
-    for source in sorted({image.source for image in images}):
-        first: dict[str, LabeledImage] = {}
-        for image in images:
-            if image.source == source and image.split == "train":
-                first.setdefault(image.label, image)
-        cells = [
-            preprocess(read_gray(first[s].path))[..., 0].astype(np.int16) + 128
-            if s in first
-            else np.full((32, 32), 255)
-            for s in alphabet.symbols[:124]
-        ]
-        cells += [np.full((32, 32), 255)] * (-len(cells) % 31)
-        rows += [np.hstack(cells[k : k + 31]) for k in range(0, len(cells), 31)]
-    write_png(path, np.vstack(rows).astype(np.uint8))
-
-
-def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write a gray picture, uint8 [height, width], in one step."""
-    with replacing(path) as temporary:
-        _, encoded = cv2.imencode(".png", picture)
-        temporary.write_bytes(encoded.tobytes())

@@ -8,28 +8,58 @@ from typing import Any, Literal, TypeVar
 
 from edge_runtime.errors import SettingsError
 from edge_runtime.presets import read_preset
+from semi_supervised.frequencies import FREQUENCIES
 
 T = TypeVar("T")
 
 
+PROTOCOLS = ("random", "chars74k-15", "chars74k-5", "kaggle", "cross-source", "all")
+LEFT_OVER = ("unlabeled", "excluded")
+
+
 @dataclass(frozen=True)
 class DataSettings:
-    """What images there are and how they are split."""
+    """What images there are and how they are split (docs/data.md tells of each protocol)."""
 
     seed: int = 1
+    protocol: str = "random"  # one of PROTOCOLS
     validation_share: float = 0.1
-    test_share: float = 0.1
-    synthetic_per_class: int = 120  # drawn images per class when they are the only source
-    added_per_class: int = 0  # drawn images per class added to the training split of real ones
+    test_share: float = 0.1  # of protocol random
+    train_sources: tuple[str, ...] = ()  # of protocol cross-source; empty: all but test_sources
+    test_sources: tuple[str, ...] = ()  # of protocol cross-source; empty: all but train_sources
+    labels_per_class: int | Literal["all"] = "all"
+    left_over: str = "unlabeled"  # what training images beyond a number of labels become
+    # Drawn images per class as files: when there is no other source, and beside others. Training
+    # draws its own without end, so these are for validation, tests and calibration.
+    synthetic_per_class: int = 120
+    added_per_class: int = 0
+    negatives_per_kind: int = 60  # non-characters of each kind; four times as many of background
 
     def __post_init__(self) -> None:
         for name in ("validation_share", "test_share"):
             if not 0 < getattr(self, name) < 0.5:
                 raise SettingsError(f"{name} must lie between 0 and 0.5")
+        for name, choices in (("protocol", PROTOCOLS), ("left_over", LEFT_OVER)):
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"no {name} {getattr(self, name)!r}; there are {', '.join(choices)}"
+                )
+        if bool(self.train_sources or self.test_sources) != (self.protocol == "cross-source"):
+            raise SettingsError(
+                "train_sources and test_sources belong to protocol cross-source, which needs one "
+                "of them, for example --set data.test_sources=scene"
+            )
+        both = set(self.train_sources) & set(self.test_sources)
+        if both:
+            raise SettingsError(f"source {min(both)!r} cannot be for both training and test")
+        labels = self.labels_per_class
+        if labels != "all" and (isinstance(labels, str) or labels < 0):
+            raise SettingsError(f"labels_per_class must be a number or 'all', not {labels!r}")
         if self.synthetic_per_class < 3:
             raise SettingsError("synthetic_per_class must be at least 3, one for each split")
-        if self.added_per_class < 0:
-            raise SettingsError("added_per_class must not be negative")
+        for name in ("added_per_class", "negatives_per_kind"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must not be negative")
 
 
 @dataclass(frozen=True)
@@ -75,8 +105,8 @@ class TrainSettings:
     batch_labeled: int = 128
     batch_unlabeled: int = 32
     batch_fake: int = 32
-    drawn_share: float = 0.5  # of the labeled batch, where both drawn and real images exist
-    labels_per_class: int | Literal["all"] = "all"
+    drawn_share: float = 0.5  # of the labeled batch: characters drawn anew; all without labels
+    drawn_frequencies: str = "signs"  # how often each symbol is drawn; "even" for equally often
     learning_rate: float = 2e-3  # peak; a short warm-up, then a cosine down to zero
     generator_learning_rate: float = 1e-3
     warmup_steps: int = 200
@@ -102,11 +132,14 @@ class TrainSettings:
         for name in ("drawn_share", "label_smoothing", "dropout", "averaging", "input_noise"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} must lie in 0..1, 1 excluded")
+        if self.drawn_frequencies not in FREQUENCIES:
+            raise SettingsError(
+                f"no drawn_frequencies {self.drawn_frequencies!r}; there are "
+                f"{', '.join(FREQUENCIES)}"
+            )
         for name in ("learning_rate", "generator_learning_rate"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} must be positive")
-        if self.labels_per_class != "all" and self.labels_per_class < 1:
-            raise SettingsError("labels_per_class must be 'all' or at least 1")
 
     @property
     def steps(self) -> int:
@@ -160,10 +193,14 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
 
 def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     defaults = {f.name: f.default for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    given = dict(values)
     for key, value in values.items():
         if key not in defaults:
             raise SettingsError(f"{where}: no setting {key!r}; there are {', '.join(defaults)}")
         default = defaults[key]
+        if isinstance(default, tuple):
+            given[key] = _names(value, f"{where}: {key}")
+            continue
         fits = (
             type(value) is type(default)
             or (isinstance(default, float) and type(value) is int)
@@ -173,4 +210,12 @@ def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
             raise SettingsError(
                 f"{where}: {key} must be of type {type(default).__name__}, not {value!r}"
             )
-    return kind(**values)
+    return kind(**given)
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    """Read a list of names, or a text of names with commas between, as a sorted tuple."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SettingsError(f"{where} must be names with commas between, not {value!r}")
+    return tuple(sorted({name.strip() for name in names} - {""}))

@@ -4,11 +4,15 @@ One step is one `tf.function`. All randomness of a step comes from (seed, step),
 resumed from a checkpoint continues exactly as if it had not stopped.
 """
 
+import contextlib
+import itertools
 import logging
 import math
+import os
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +26,7 @@ from edge_runtime.alphabet import Alphabet
 from edge_runtime.errors import EdgeGlyphError
 from edge_runtime.files import sha256_of, write_json
 from edge_runtime.preprocess import FIX_POINT
-from semi_supervised.batches import Batch, Evaluation, TrainingImages, load_evaluation
+from semi_supervised.batches import Batch, drawn_per_batch, make_batches
 from semi_supervised.checkpoints import (
     append_history,
     read_history,
@@ -31,10 +35,19 @@ from semi_supervised.checkpoints import (
     save_checkpoint,
     set_aside_if_different,
 )
-from semi_supervised.data import read_alphabet, write_png
+from semi_supervised.data import read_alphabet
 from semi_supervised.losses import loss_fake, loss_feature_matching, loss_labeled, loss_real
 from semi_supervised.networks import LATENT, Discriminator, Generator
 from semi_supervised.settings import Settings, TrainSettings
+from semi_supervised.sheets import write_png
+from semi_supervised.synthesis import Synthesizer
+from semi_supervised.synthesis.fonts import find_faces
+from semi_supervised.training_images import (
+    Evaluation,
+    TrainingImages,
+    load_evaluation,
+    load_training_images,
+)
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +98,11 @@ class Gan(tf.Module):
         """Update both networks on one batch of int8 inputs; return the three losses."""
         train = self._train
         seed = tf.stack([tf.constant(train.seed, tf.int64), self.step])
-        self.optimizer.learning_rate.assign(learning_rate(train, self.step))
+        # One schedule for both: a generator that still learns fast while the discriminator no
+        # longer does collapses, and takes accuracy with it.
+        rate = schedule(train, self.step)
+        self.optimizer.learning_rate.assign(train.learning_rate * rate)
+        self.generator_optimizer.learning_rate.assign(train.generator_learning_rate * rate)
         real = tf.concat([_to_float(labeled), _to_float(unlabeled)], axis=0)
         z = tf.random.stateless_normal([train.batch_fake, LATENT], seed)
         fake = self.generator(z, training=True)
@@ -130,12 +147,12 @@ class Gan(tf.Module):
         return self.generator(z, training=False)
 
 
-def learning_rate(train: TrainSettings, step: tf.Tensor) -> tf.Tensor:
-    """Linear warm-up, then half a cosine down to zero at the last step."""
+def schedule(train: TrainSettings, step: tf.Tensor) -> tf.Tensor:
+    """Share of the peak learning rates: linear warm-up, then half a cosine down to zero."""
     at = tf.cast(step, tf.float32)
     warmup = tf.minimum(1.0, (at + 1) / train.warmup_steps)
     progress = tf.minimum(1.0, at / train.steps)
-    return train.learning_rate * warmup * 0.5 * (1 + tf.cos(math.pi * progress))
+    return warmup * 0.5 * (1 + tf.cos(math.pi * progress))
 
 
 def _to_float(inputs: tf.Tensor) -> tf.Tensor:
@@ -151,8 +168,13 @@ class TrainResult:
     weights: Path
 
 
-def train(manifest: Path, output: Path, settings: Settings) -> TrainResult:
+def train(
+    manifest: Path, output: Path, settings: Settings, workers: int | None = None
+) -> TrainResult:
     """Train, or go on training, until the preset's last epoch.
+
+    ``workers`` processes prepare the batches, by default one a core; their number changes nothing
+    in the result.
 
     Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation),
     ``checkpoint.npz`` (everything, to resume), ``metrics.jsonl``, ``generated/epoch-NNN.png``,
@@ -170,8 +192,10 @@ def train(manifest: Path, output: Path, settings: Settings) -> TrainResult:
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
     alphabet = read_alphabet(manifest)
+    synthesizer = _synthesizer(alphabet, settings)
     identity = {
         "schema": 1,
+        "drawing": synthesizer.identity if synthesizer else None,
         "manifest_sha256": sha256_of(manifest),
         "alphabet": list(alphabet.symbols),
         "settings": {k: v for k, v in settings.as_dict().items() if k != "data"},
@@ -182,7 +206,15 @@ def train(manifest: Path, output: Path, settings: Settings) -> TrainResult:
     restore_checkpoint(output / "checkpoint.npz", gan.variables_by_name())
     epoch = int(gan.step.numpy()) // settings.train.steps_per_epoch
     if epoch < settings.train.epochs:
-        _train_epochs(manifest, alphabet, output, settings, gan, epoch)
+        with tempfile.TemporaryDirectory() as folder:
+            images = load_training_images(manifest, alphabet, Path(folder))
+            validation = load_evaluation(manifest, alphabet, "validation")
+            log.info("%s", _describe(images, synthesizer, validation, settings))
+            start = epoch * settings.train.steps_per_epoch
+            processes = (os.cpu_count() or 1) if workers is None else workers
+            batches = make_batches(images, synthesizer, settings, start, processes)
+            with contextlib.closing(batches):
+                _train_epochs(batches, validation, alphabet, output, settings.train, gan)
     history = read_history(output / "metrics.jsonl")
     best = max(history, key=lambda row: (row["validation_accuracy"], -row["epoch"]))
     write_json(
@@ -197,53 +229,62 @@ def train(manifest: Path, output: Path, settings: Settings) -> TrainResult:
     return TrainResult(best["validation_accuracy"], best["epoch"], output / "best.npz")
 
 
-def _train_epochs(
-    manifest: Path, alphabet: Alphabet, output: Path, settings: Settings, gan: Gan, epoch: int
-) -> None:
-    images = TrainingImages(manifest, alphabet, settings)
-    validation = load_evaluation(manifest, alphabet, "validation")
-    log.info(
-        "training on %s labeled, %s drawn and %s unlabeled images; validating on %s",
-        f"{len(images.labeled):,}",
-        f"{len(images.drawn):,}",
-        f"{images.hidden_labels:,}",
-        f"{len(validation.labels):,}",
+def _synthesizer(alphabet: Alphabet, settings: Settings) -> Synthesizer | None:
+    """Draws for training, unless nothing is to be drawn or no font has the alphabet."""
+    if settings.train.drawn_share == 0:
+        return None
+    try:
+        return Synthesizer(alphabet, find_faces(alphabet), settings.train.seed)
+    except EdgeGlyphError as error:
+        log.warning("%s; going on with the given images alone", error)
+        return None
+
+
+def _describe(
+    images: TrainingImages,
+    synthesizer: Synthesizer | None,
+    validation: Evaluation,
+    settings: Settings,
+) -> str:
+    drawn = drawn_per_batch(images, synthesizer, settings)
+    return (
+        f"training on {len(images.labeled):,} labeled and {images.hidden_labels:,} unlabeled images"
+        f"{f', {drawn} of {settings.train.batch_labeled} in a batch newly drawn' if drawn else ''}"
+        f"; validating on {len(validation.labels):,}"
     )
-    if epoch:
-        log.info("resuming after epoch %d", epoch)
-    train = settings.train
-    batches = images.batches(start=epoch * train.steps_per_epoch)
-    with tqdm(
-        total=train.steps,
-        initial=epoch * train.steps_per_epoch,
-        desc="train",
-        unit="step",
-        disable=None,
-    ) as bar:
-        try:
-            while epoch < train.epochs:
-                epoch += 1
-                started = time.perf_counter()
-                losses = _run_epoch(gan, lambda: next(batches), train.steps_per_epoch, bar)
-                row = {"epoch": epoch, **losses, **_validate(gan, validation)}
-                row["seconds"] = round(time.perf_counter() - started, 2)
-                better = row["validation_accuracy"] > float(gan.best_accuracy.numpy())
-                if better:
-                    gan.best_accuracy.assign(row["validation_accuracy"])
-                    save_best(output / "best.npz", gan.averaged, alphabet, epoch)
-                # The history first: a checkpoint never claims an epoch that has no line.
-                append_history(output / "metrics.jsonl", row)
-                save_checkpoint(output / "checkpoint.npz", gan.variables_by_name())
-                write_png(output / "generated" / f"epoch-{epoch:03d}.png", _sheet(gan))
-                bar.write(_line(row, train.epochs, better), file=sys.stderr)
-        finally:
-            batches.close()  # type: ignore[attr-defined]
 
 
-def _run_epoch(gan: Gan, next_batch: Callable[[], Batch], steps: int, bar: Any) -> dict[str, float]:
+def _train_epochs(
+    batches: Iterator[Batch],
+    validation: Evaluation,
+    alphabet: Alphabet,
+    output: Path,
+    train: TrainSettings,
+    gan: Gan,
+) -> None:
+    done = int(gan.step.numpy())
+    if done:
+        log.info("resuming after epoch %d", done // train.steps_per_epoch)
+    with tqdm(total=train.steps, initial=done, desc="train", unit="step", disable=None) as bar:
+        for epoch in range(done // train.steps_per_epoch + 1, train.epochs + 1):
+            started = time.perf_counter()
+            losses = _run_epoch(gan, batches, train.steps_per_epoch, bar)
+            row = {"epoch": epoch, **losses, **_validate(gan, validation)}
+            row["seconds"] = round(time.perf_counter() - started, 2)
+            better = row["validation_accuracy"] > float(gan.best_accuracy.numpy())
+            if better:
+                gan.best_accuracy.assign(row["validation_accuracy"])
+                save_best(output / "best.npz", gan.averaged, alphabet, epoch)
+            # The history first: a checkpoint never claims an epoch that has no line.
+            append_history(output / "metrics.jsonl", row)
+            save_checkpoint(output / "checkpoint.npz", gan.variables_by_name())
+            write_png(output / "generated" / f"epoch-{epoch:03d}.png", _sheet(gan))
+            bar.write(_line(row, train.epochs, better), file=sys.stderr)
+
+
+def _run_epoch(gan: Gan, batches: Iterator[Batch], steps: int, bar: Any) -> dict[str, float]:
     total = np.zeros(len(_LOSSES))
-    for _ in range(steps):
-        batch = next_batch()
+    for batch in itertools.islice(batches, steps):
         losses = gan.train_step(
             tf.constant(batch.labeled), tf.constant(batch.labels), tf.constant(batch.unlabeled)
         )

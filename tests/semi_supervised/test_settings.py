@@ -12,13 +12,24 @@ def test_every_preset_loads(preset):
 
 def test_the_command_line_wins_over_the_preset_over_the_defaults():
     settings = load_settings(
-        "tiny", ["train.epochs=7", "train.labels_per_class=5", "train.learning_rate=1"]
+        "tiny", ["train.epochs=7", "data.labels_per_class=5", "train.learning_rate=1"]
     )
     assert settings.train.epochs == 7
-    assert settings.train.labels_per_class == 5
+    assert settings.data.labels_per_class == 5
     assert settings.train.learning_rate == 1
     assert settings.train.batch_labeled == 32  # the preset's
     assert settings.train.dropout == 0.2  # the default
+
+
+def test_lists_of_sources_from_a_file_and_from_the_command_line(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[data]\nprotocol = "cross-source"\ntrain_sources = ["font", "drawn"]\n')
+    assert load_settings(str(path)).data.train_sources == ("drawn", "font")
+    found = load_settings(str(path), ["data.train_sources=hand,font", 'data.test_sources="scene"'])
+    assert found.data.train_sources == ("font", "hand")
+    assert found.data.test_sources == ("scene",)
+    with pytest.raises(SettingsError, match="'font' cannot be for both"):
+        load_settings(str(path), ["data.test_sources=font"])
 
 
 def test_own_preset_file(tmp_path):
@@ -36,7 +47,13 @@ def test_own_preset_file(tmp_path):
         ("train.epochs=1.5", "must be of type int"),
         ("train.epochs=0", "epochs must be at least 1"),
         ("epochs=3", "--set takes table.key=value"),
-        ("train.labels_per_class=0", "'all' or at least 1"),
+        ("data.labels_per_class=-1", "a number or 'all', not -1"),
+        ("data.labels_per_class=few", "a number or 'all', not 'few'"),
+        ("data.protocol=chars74k", "no protocol 'chars74k'; there are random, chars74k-15"),
+        ("data.left_over=dropped", "no left_over 'dropped'; there are unlabeled, excluded"),
+        ("data.train_sources=font", "belong to protocol cross-source, which needs one of them"),
+        ("data.protocol=cross-source", "belong to protocol cross-source, which needs one of them"),
+        ("data.train_sources=[1]", "train_sources must be names with commas between"),
         ("augment.rotation_degrees=90", "a 6 becomes a 9"),
         ("data.test_share=0.9", "between 0 and 0.5"),
         ("train.dropout=1.0", "1 excluded"),

@@ -34,7 +34,8 @@ def load_face(face: Face, size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def find_faces(alphabet: Alphabet) -> list[Face]:
+@functools.cache
+def find_faces(alphabet: Alphabet) -> tuple[Face, ...]:
     """Faces of all installed families that have all symbols, sorted by family and file.
 
     Raises
@@ -51,12 +52,12 @@ def find_faces(alphabet: Alphabet) -> list[Face]:
     families = fontpkg.families()
     if not families:
         raise _no_fonts()
-    faces = [
+    faces = tuple(
         face
         for slug, family in sorted(families.items())
         for file in sorted(str(file.path) for file in family.files)
         for face in _faces_of(slug, Path(file), alphabet)
-    ]
+    )
     if not faces:
         raise InputError(
             f"none of the {len(families)} installed font families has all of the "

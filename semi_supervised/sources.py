@@ -1,0 +1,139 @@
+"""What the user named as data, wherever it is: on disk, in an archive, on the network."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from edge_runtime.alphabet import Alphabet
+from edge_runtime.archives import default_cache
+from edge_runtime.errors import LabelError, SettingsError
+from edge_runtime.icdar2003 import Photograph
+from edge_runtime.labeled_images import LabeledImage
+from edge_runtime.sources import (
+    find_source_images,
+    find_source_photographs,
+    find_unlabeled_images,
+    is_url,
+)
+
+log = logging.getLogger(__name__)
+
+SYNTHETIC = "synthetic"
+UNLABELED = "unlabeled"  # kind of source of images that came without any label
+
+
+def parse_sources(given: str | Sequence[str]) -> list[str]:
+    """Take lists apart at their commas; what exists under its whole name is one source.
+
+    Raises
+    ------
+    SettingsError
+        An empty name; "synthetic" beside others.
+    """
+    sources: list[str] = []
+    for text in [given] if isinstance(given, str) else given:
+        sources += [text] if _exists(text) else [part.strip() for part in text.split(",")]
+    if "" in sources:
+        text = given if isinstance(given, str) else " ".join(given)
+        raise SettingsError(f"{text!r} names an empty source: remove a comma, or name a path")
+    if SYNTHETIC in sources and len(sources) > 1:
+        raise SettingsError(
+            "'synthetic' stands alone; beside real images, set data.added_per_class for drawn ones"
+        )
+    return list(dict.fromkeys(sources))
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # a long list is no file name
+        return False
+
+
+def find_images(
+    sources: Sequence[str],
+    alphabet: Alphabet,
+    unlabeled: Sequence[str] = (),
+    cache: Path | None = None,
+    problems: list[str] | None = None,
+) -> list[LabeledImage]:
+    """List the images of all sources, each file once; those of ``unlabeled`` have the label "".
+
+    An address (http, https) is downloaded into the cache because the user named it; see
+    `semi_supervised.download`. With ``problems``, wrong labels are told there instead of raised
+    and every split of a manifest is listed, for audits.
+
+    Raises
+    ------
+    InputError
+        A source that cannot be used; one file with two labels.
+    """
+    found: dict[Path, LabeledImage] = {}
+    for source in sources:
+        path = _fetched(source, cache)
+        images = find_source_images(path, alphabet, cache=cache, problems=problems)
+        log.info("found %s labeled images in %s", f"{len(images):,}", source)
+        for image in images:
+            earlier = found.setdefault(image.path.resolve(), image)
+            if earlier.label != image.label:
+                problem = (
+                    f"{image.path}: is labeled {image.label!r} in {source} and {earlier.label!r} "
+                    "in another source; correct one of them"
+                )
+                if problems is None:
+                    raise LabelError(problem)
+                problems.append(problem)
+    for source in unlabeled:
+        paths = find_unlabeled_images(_fetched(source, cache), cache)
+        log.info("found %s images without labels in %s", f"{len(paths):,}", source)
+        for path in paths:
+            found.setdefault(path.resolve(), LabeledImage(path, "", UNLABELED))
+    return list(found.values())
+
+
+def find_scenes(sources: Sequence[str], cache: Path | None = None) -> list[Photograph]:
+    """List the photographs of all sources, to cut background from; `InputError` as above."""
+    found: dict[Path, Photograph] = {}
+    for source in sources:
+        for photograph in find_source_photographs(_fetched(source, cache), cache):
+            found.setdefault(photograph.path.resolve(), photograph)
+    return list(found.values())
+
+
+def _fetched(source: str, cache: Path | None) -> Path:
+    if not is_url(source):
+        return Path(source)
+    from semi_supervised.download import download  # only who downloads pays for the library
+
+    host = urlsplit(source).hostname or "unknown"
+    return download(source, (cache or default_cache()) / "downloads" / host)
+
+
+def short_name(source: str) -> str:
+    """Name a source without saying where it is on this machine."""
+    if source == SYNTHETIC:
+        return source
+    if is_url(source):
+        return PurePosixPath(urlsplit(source).path).name
+    return Path(source).resolve().name
+
+
+def fingerprint(sources: str | Iterable[str]) -> str:
+    """Hash of names, sizes and times of the sources' files: changes when images come or go.
+
+    Nothing is read or fetched. A CSV, a list and an archive stand for what they hold, an XML file
+    for the folder around it. What is not on disk has no part in it.
+    """
+    digest = hashlib.sha256()
+    for source in [sources] if isinstance(sources, str) else sources:
+        root = Path(source)
+        if source == SYNTHETIC or not root.exists():
+            continue
+        if root.suffix.lower() == ".xml":
+            root = root.parent
+        for path in sorted([root, *root.rglob("*")]):
+            status = path.stat() if path.exists() else path.lstat()  # a link to nowhere
+            digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,88 @@
+"""Image i of an endless, seeded series of drawn characters."""
+
+import functools
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_runtime.alphabet import Alphabet
+from edge_runtime.files import sha256_of
+from edge_runtime.images import Gray
+from semi_supervised.synthesis.camera import crop_slanted, photograph
+from semi_supervised.synthesis.fonts import Face
+from semi_supervised.synthesis.lettering import crop_box, cut_out, set_word
+from semi_supervised.synthesis.paint import paint
+
+# Training draws its images of a class from this turn on, so that no fixed set ever holds one.
+FIRST_UNSEEN = 1 << 32
+VERSION = 2  # raised with every change of what image i looks like
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """Draws image i of an endless series; its class is ``i % len(alphabet)``.
+
+    Image i depends on the alphabet, the faces, the seed and i alone: whoever draws it, in
+    whatever order, gets the same bytes.
+    """
+
+    alphabet: Alphabet
+    faces: tuple[Face, ...]
+    seed: int
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Text that is another whenever other images come out: SHA-256 of all they depend on."""
+        faces = [(f.family, sha256_of(f.file), f.axes) for f in self.faces]
+        what = repr((VERSION, self.seed, self.alphabet.symbols, faces))
+        return hashlib.sha256(what.encode()).hexdigest()
+
+    def label(self, i: int) -> str:
+        """Symbol that image ``i`` shows."""
+        return self.alphabet.symbols[i % len(self.alphabet)]
+
+    def draw(self, i: int) -> Gray:
+        """Draw image ``i``: uint8 [height, width], 10 to about 60 pixels high."""
+        rng = np.random.default_rng([self.seed, i])
+        symbol = self.label(i)
+        before, after = self._neighbours(symbol, rng)
+        word = set_word([before, symbol, after], self.pick_face(rng), rng)
+        ink, box = cut_out(word, crop_box(word.boxes[1], rng))
+        return photograph(crop_slanted(paint(ink, rng), box, rng), rng)
+
+    def file_name(self, i: int) -> str:
+        """Name of image ``i``'s file in a fixed set, below a folder of its class."""
+        return f"{self.alphabet.folder_of_symbol(self.label(i))}/{i:06d}.png"
+
+    @property
+    def families(self) -> int:
+        """Number of font families."""
+        return len(self._families)
+
+    def pick_face(self, rng: np.random.Generator) -> Face:
+        """A face of a random family, so that one of eighteen files is not seen more often."""
+        faces = self._families[rng.integers(len(self._families))]
+        return faces[rng.integers(len(faces))]
+
+    @functools.cached_property
+    def _families(self) -> list[list[Face]]:
+        names = sorted({face.family for face in self.faces})
+        return [[face for face in self.faces if face.family == name] for name in names]
+
+    @functools.cached_property
+    def _alike(self) -> dict[str, list[str]]:
+        """Symbols of the same kind (capitals, small letters, digits, others), by symbol."""
+        groups: dict[tuple[bool, bool, bool], list[str]] = defaultdict(list)
+        for symbol in self.alphabet.symbols:
+            groups[symbol.isupper(), symbol.islower(), symbol.isdigit()].append(symbol)
+        return {symbol: group for group in groups.values() for symbol in group}
+
+    def _neighbours(self, symbol: str, rng: np.random.Generator) -> tuple[str, str]:
+        """What stands before and after: mostly of the same kind, as in words and numbers."""
+        chosen = []
+        for _ in range(2):
+            pool = self._alike[symbol] if rng.random() < 0.8 else self.alphabet.symbols
+            chosen.append(pool[rng.integers(len(pool))] if rng.random() < 0.8 else "")
+        return chosen[0], chosen[1]

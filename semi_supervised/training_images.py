@@ -1,0 +1,96 @@
+"""The images that training and validation read, decoded once."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from edge_runtime.alphabet import Alphabet, classes_of
+from edge_runtime.errors import InputError
+from edge_runtime.images import Gray, decode_gray, read_image_bytes
+from edge_runtime.labeled_images import LabeledImage, find_labeled_images, read_manifest
+from edge_runtime.preprocess import preprocess
+from semi_supervised.augment import CANVAS, to_canvas
+from semi_supervised.splits import DRAWN
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """The given images of a manifest that training may see, as gray canvases on disk.
+
+    On disk, mapped into memory: several processes read them, and a million crops take 4 GB.
+
+    canvases : a ``.npy`` file, uint8 [N, 64, 64]
+    classes : int32 [N], -1 where training must not know it
+    labeled, unlabeled : indices into them, int64
+    """
+
+    canvases: Path
+    classes: npt.NDArray[np.int32]
+    labeled: npt.NDArray[np.int64]
+    unlabeled: npt.NDArray[np.int64]
+
+    @property
+    def hidden_labels(self) -> int:
+        """Number of images that are used without a label."""
+        return int((self.classes[self.unlabeled] < 0).sum())
+
+
+def load_training_images(manifest: Path, alphabet: Alphabet, folder: Path) -> TrainingImages:
+    """Decode the splits "train" and "unlabeled" of a manifest into ``folder``.
+
+    Drawn images in the manifest are a sample of what training draws for itself without end, so
+    their labels are not used; they are the unlabeled images where no others are given.
+
+    Raises
+    ------
+    InputError
+        An image is missing or no longer the one that the manifest names; nothing to train on.
+    """
+    every = read_manifest(manifest, alphabet)
+    known = [i for i in every if i.split == "train" and i.source != DRAWN]
+    hidden = [i for i in every if i.split == "unlabeled"]
+    if not known and not hidden:
+        hidden = [i for i in every if i.split == "train"]
+    if not known and not hidden:
+        raise InputError(f"{manifest}: has no images to train on; run `make data` again")
+    images = [*known, *hidden]
+    path = folder / "canvases.npy"
+    shape = (len(images), CANVAS, CANVAS)
+    canvases = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    for k, gray in enumerate(_read(images)):
+        canvases[k] = to_canvas(gray)
+    canvases.flush()
+    classes = classes_of([i.label for i in known], alphabet) + [-1] * len(hidden)
+    labeled = np.arange(len(known))
+    # With every label given there is nothing unlabeled: the same images serve as real ones then.
+    unlabeled = np.arange(len(known), len(images)) if hidden else labeled
+    return TrainingImages(path, np.array(classes, np.int32), labeled, unlabeled)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A split for measuring: int8 inputs [N, 32, 32, 1] and classes int32 [N]."""
+
+    inputs: npt.NDArray[np.int8]
+    labels: npt.NDArray[np.int32]
+
+
+def load_evaluation(manifest: Path, alphabet: Alphabet, split: str) -> Evaluation:
+    """All images of a split, preprocessed exactly as on the board."""
+    images = find_labeled_images(manifest, alphabet, split)
+    inputs = np.stack([preprocess(gray) for gray in _read(images)])
+    return Evaluation(inputs, np.array(classes_of([i.label for i in images], alphabet), np.int32))
+
+
+def _read(images: Sequence[LabeledImage]) -> Iterator[Gray]:
+    """Decode images, refusing one whose bytes are no longer those of the manifest."""
+    for image in tqdm(images, desc="read", unit="image", disable=None, leave=False):
+        data = read_image_bytes(image.path)
+        if image.sha256 and hashlib.sha256(data).hexdigest() != image.sha256:
+            raise InputError(f"{image.path}: changed since `make data`; run it again")
+        yield decode_gray(data, str(image.path))
