@@ -53,7 +53,25 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--method",
         choices=METHODS,
-        help="rule for fix points; best tries all and keeps the one nearest to float (default)",
+        help="how to quantize; best tries all and keeps what is nearest to float (default)",
+    )
+    run.add_argument(
+        "--head",
+        choices=("auto", "dpu", "cpu"),
+        help="last layer: dpu gives int8 logits, cpu leaves it to the CPU with int32 ones; auto "
+        "(default) is cpu where method best would give int8 logits that tie too often",
+    )
+    run.add_argument(
+        "--bias",
+        choices=("board", "evaluation"),
+        help="read a bias finer than its sums as the board does (default), or as the vendor's "
+        "evaluation graph",
+    )
+    run.add_argument(
+        "--align-pool",
+        action="store_true",
+        default=None,
+        help="give what a pool reads the fix point of what it makes",
     )
     run.add_argument("--input-node", metavar="NAME", help="input of the graph")
     run.add_argument("--output-node", metavar="NAME", help="logits of the graph")
@@ -115,6 +133,9 @@ def _quantize(options: argparse.Namespace) -> int:
     settings = load_settings(
         options.preset,
         method=options.method,
+        head=options.head,
+        bias=options.bias,
+        align_pool=options.align_pool,
         calibration_count=options.calibration_count,
         calib_batch_size=options.calib_batch_size,
         max_accuracy_loss=options.max_accuracy_loss,

@@ -33,6 +33,8 @@ class Quantization:
     """A quantized network with its history.
 
     tensors : names in the source graph, layer by layer
+    bias_positions : of every bias as its method found it, which may be finer than the layer's
+        sums; the integers have the position of the sums then
     provenance : the JSON's other entries: source, method, calibration, accuracy, settings, …
     """
 
@@ -41,6 +43,7 @@ class Quantization:
     tensors: tuple[TensorNames, ...]
     alphabet: Alphabet | None
     logit_scale: float
+    bias_positions: dict[str, int]
     provenance: dict[str, Any]
 
     @property
@@ -60,7 +63,10 @@ class Quantization:
                 weight = layer.shift_cut + layer.fix_point - entry
                 found[names.weight] = {"kind": "weight", "fix_point": weight}
                 bias = weight + entry - layer.shift_bias
-                found[names.bias] = {"kind": "bias", "fix_point": bias}
+                chosen = self.bias_positions[names.bias]
+                found[names.bias] = {"kind": "bias", "fix_point": chosen}
+                if chosen != bias:
+                    found[names.bias]["integer_fix_point"] = bias
             found[names.activation] = {"kind": "activation", "fix_point": layer.fix_point}
         return found
 
@@ -160,7 +166,7 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
     network = IntegerNetwork(
         (height, width, channels), int(tensors[name]["fix_point"]), tuple(layers)
     )
-    kept = ("source", "method", "logit_errors", "calibration", "accuracy", "settings")
+    kept = ("source", "method", "logit_errors", "ties", "calibration", "accuracy", "settings")
     symbols = table["alphabet"]
     return Quantization(
         network,
@@ -168,5 +174,6 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
         tuple(names),
         None if symbols is None else Alphabet(tuple(symbols)),
         float(table["logit_scale"]),
+        {each.bias: int(tensors[each.bias]["fix_point"]) for each in names if each.bias},
         {key: table[key] for key in kept},
     )

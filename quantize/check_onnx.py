@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import MissingDependencyError, VerificationError
+from edge_runtime.integer import Logits
 from edge_runtime.layers import Int8, IntegerNetwork
 from quantize.export_onnx import INPUT, OUTPUT
 from quantize.methods import run_integers
@@ -82,7 +83,7 @@ def _session(model: bytes, name: str) -> Any:
         raise VerificationError(f"{name}: ONNX Runtime does not load it ({reason})") from None
 
 
-def _compare(found: Int8, wanted: Int8, where: str) -> None:
+def _compare(found: Logits, wanted: Logits, where: str) -> None:
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         raise VerificationError(
             f"{where}: logits are {found.dtype} {found.shape}, not {wanted.dtype} {wanted.shape}"

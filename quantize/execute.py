@@ -5,6 +5,7 @@ fast on any machine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,20 @@ def _last(graph: Graph, inputs: Float) -> Float:
     return np.asarray(values(graph, inputs)[graph.output])
 
 
+def until(graph: Graph, inputs: Float, name: str, batch: int = 64) -> Float:
+    """Return one node's output for inputs [N, height, width, channels]."""
+    return run(replace(graph, output=name), inputs, batch)
+
+
 def values(graph: Graph, inputs: Float) -> dict[str, Array]:
-    """Compute every node's output for one batch; raises `GraphError` naming a node that cannot."""
+    """Compute every node up to the output for one batch.
+
+    Raises `GraphError` naming a node that cannot be computed.
+    """
     found: dict[str, Array] = {}
     for node in graph.nodes.values():
+        if graph.output in found:
+            break
         found[node.name] = (
             inputs if node.op is Op.INPUT else evaluate(node, [found[name] for name in node.inputs])
         )

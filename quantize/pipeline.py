@@ -32,7 +32,7 @@ from quantize.import_graph import import_graph
 from quantize.inputs import Calibration, Validation
 from quantize.ir import Graph
 from quantize.lower import check_supported, tensor_names
-from quantize.methods import Quantized, integer_inputs, quantize
+from quantize.methods import Options, Quantized, integer_inputs, quantize
 from quantize.passes import simplify
 from quantize.settings import Settings
 
@@ -87,7 +87,8 @@ def run(request: Request) -> Result:
     with _step("import"):
         source = import_graph(request.model, request.input_node, request.output_node)
     with _step("passes"):
-        graph = simplify(source)
+        graph = simplify(source, vendor=True)  # with all weights, as the vendor's rules see them
+        better = simplify(source)
         check_supported(graph)
         classes = _classes(graph)
         alphabet = _alphabet(request, classes)
@@ -95,13 +96,15 @@ def run(request: Request) -> Result:
         calibration, validation = _inputs(request, graph, alphabet)
     with _step("quantize"):
         settings = request.settings
-        quantized = quantize(
-            graph,
-            calibration.values,
+        options = Options(
             settings.method,
             settings.calib_batch_size,
+            settings.head,
+            settings.align_pool,
+            settings.bias == "evaluation",
             calibration.fix_point,
         )
+        quantized = quantize(graph, calibration.values, options, better)
     with _step("measure"):
         accuracy = None
         if validation is not None:
@@ -118,7 +121,7 @@ def run(request: Request) -> Result:
             request.output / artifacts.CALIBRATION_NAME, {graph.input: calibration.values}
         )
         quantization = _quantization(
-            request, graph, quantized, alphabet, accuracy, digest, len(calibration.values)
+            request, quantized, alphabet, accuracy, digest, len(calibration.values)
         )
         artifacts.write_quantization(request.output, quantization)
     return Result(quantization, accuracy, compared)
@@ -206,9 +209,17 @@ def _inputs(
     return inputs.calibration_from_images(chosen), validation
 
 
+def bias_positions(quantized: Quantized) -> dict[str, int]:
+    """Fix points of biases, by name, as the method found them."""
+    return {
+        names.bias: quantized.positions[names.bias]
+        for names in tensor_names(quantized.graph)
+        if names.bias is not None
+    }
+
+
 def _quantization(
     request: Request,
-    graph: Graph,
     quantized: Quantized,
     alphabet: Alphabet | None,
     accuracy: quality.Accuracy | None,
@@ -217,14 +228,16 @@ def _quantization(
 ) -> Quantization:
     return Quantization(
         network=quantized.network,
-        input_name=graph.input,
-        tensors=tuple(tensor_names(graph)),
+        input_name=quantized.graph.input,
+        tensors=tuple(tensor_names(quantized.graph)),
         alphabet=alphabet,
-        logit_scale=1.0,
+        logit_scale=quantized.logit_scale,
+        bias_positions=bias_positions(quantized),
         provenance={
             "source": {"file": request.model.name, "sha256": sha256_of(request.model)},
             "method": quantized.method,
             "logit_errors": quantized.logit_errors,
+            "ties": quantized.ties,
             "calibration": {
                 "file": artifacts.CALIBRATION_NAME,
                 "sha256": digest,

@@ -17,7 +17,7 @@ from quantize.calibrate import calibrate, limited
 from quantize.fix_points import half_away_from_zero, half_up, quantized
 from quantize.ir import Graph, Node, Op, constant
 from quantize.lower import LAYER_OPS, check_supported, lower
-from quantize.methods import integer_inputs, quantize
+from quantize.methods import integer_inputs
 from quantize.passes import complete_layers
 from tests.quantize.tiny_graphs import const, conv, graph
 
@@ -201,21 +201,6 @@ def test_a_batch_of_nothing_does_not_vote() -> None:
     of = network_of()
     mixed = np.concatenate([np.zeros((8, 6, 6, 2), np.float32), batch(of, 4)])
     assert calibrate(of, mixed, "min-mse", 4)["x"] == calibrate(of, batch(of, 4), "min-mse", 4)["x"]
-
-
-def test_best_keeps_the_rule_with_the_smaller_error() -> None:
-    winners = set()
-    for seed in range(6):
-        of = network_of(seed=seed)
-        x = batch(of, 32, seed=seed) ** 3  # long tails, which clipping may or may not pay for
-        single = {rule: quantize(of, x, rule, 8) for rule in ("min-mse", "non-overflow")}
-        best = quantize(of, x, "best", 8)
-        errors = {rule: found.logit_errors[rule] for rule, found in single.items()}
-        assert best.logit_errors == errors
-        assert best.method == min(errors, key=lambda rule: errors[rule])
-        assert best.positions == single[best.method].positions
-        winners.add(best.method)
-    assert winners == {"min-mse", "non-overflow"}
 
 
 def test_lowering_keeps_strides_padding_and_the_pool_factor() -> None:
