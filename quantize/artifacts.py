@@ -26,6 +26,10 @@ JSON_NAME = "quantization.json"
 WEIGHTS_NAME = "quantized.npz"
 CALIBRATION_NAME = "calibration.npz"
 ONNX_NAME = "model_int8.onnx"
+QDQ_NAME = "model_qdq.onnx"
+EVAL_NAME = "quantize_eval_model.pb"
+STOCK_NAME = "quantize_eval_stock.pb"
+DEPLOY_NAME = "deploy_model.pb"
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,16 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
     network = IntegerNetwork(
         (height, width, channels), int(tensors[name]["fix_point"]), tuple(layers)
     )
-    kept = ("source", "method", "logit_errors", "ties", "calibration", "accuracy", "settings")
+    kept = (
+        "source",
+        "method",
+        "logit_errors",
+        "ties",
+        "stock_output",
+        "calibration",
+        "accuracy",
+        "settings",
+    )
     symbols = table["alphabet"]
     return Quantization(
         network,

@@ -153,7 +153,9 @@ class GraphWriter:
         self._graph.versions.producer = _PRODUCER
         self.names: set[str] = set()
 
-    def add(self, op: str, name: str, inputs: Sequence[str] = (), **attributes: "Attribute") -> str:
+    def add(
+        self, op: str, name: str, inputs: Sequence[str] = (), /, **attributes: "Attribute"
+    ) -> str:
         """Add a node and return its name; attributes are converted by `attribute`."""
         if name in self.names:
             raise ValueError(f"two nodes are named {name!r}")

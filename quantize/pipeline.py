@@ -1,11 +1,11 @@
 """The quantization of one model, step by step, from its file to the files of `artifacts`.
 
 import     file → IR graph, as in the source
-passes     → Input, Conv2D and AvgPool alone
+passes     → the few operators that the integer network has
 inputs     calibration and validation inputs; they must not overlap
 quantize   fix points, and the integer network
 measure    accuracy before and after, and its limit
-export     model_int8.onnx, equal to the integer network in ONNX Runtime
+export     model_int8.onnx, equal to the integer network in ONNX Runtime, and TensorFlow graphs
 write      all files, quantization.json last
 """
 
@@ -27,6 +27,8 @@ from edge_runtime.labeled_images import LabeledImage, find_labeled_images
 from quantize import artifacts, execute, inputs, quality
 from quantize.artifacts import Quantization
 from quantize.check_onnx import verify_onnx
+from quantize.export_deploy import deploy_model
+from quantize.export_eval import eval_model, stock_model
 from quantize.export_onnx import export
 from quantize.import_graph import import_graph
 from quantize.inputs import Calibration, Validation
@@ -35,6 +37,7 @@ from quantize.lower import check_supported, tensor_names
 from quantize.methods import Options, Quantized, integer_inputs, quantize
 from quantize.passes import simplify
 from quantize.settings import Settings
+from quantize.tf_nodes import Source
 
 log = logging.getLogger(__name__)
 
@@ -115,13 +118,15 @@ def run(request: Request) -> Result:
         model = export(quantized.network)
         probes = integer_inputs(quantized.network, calibration.values[:_CHECKED_INPUTS])
         compared = verify_onnx(model, quantized.network, probes, artifacts.ONNX_NAME)
+        files, stock_output = _exports(quantized, source)
     with _step("write"):
-        write_bytes(request.output / artifacts.ONNX_NAME, model)
+        for name, data in ({artifacts.ONNX_NAME: model} | files).items():
+            write_bytes(request.output / name, data)
         digest = artifacts.write_arrays(
             request.output / artifacts.CALIBRATION_NAME, {graph.input: calibration.values}
         )
         quantization = _quantization(
-            request, quantized, alphabet, accuracy, digest, len(calibration.values)
+            request, quantized, alphabet, accuracy, digest, len(calibration.values), stock_output
         )
         artifacts.write_quantization(request.output, quantization)
     return Result(quantization, accuracy, compared)
@@ -209,6 +214,18 @@ def _inputs(
     return inputs.calibration_from_images(chosen), validation
 
 
+def _exports(quantized: Quantized, source: Graph) -> tuple[dict[str, bytes], str]:
+    """Return the TensorFlow graphs by file name, and the logits' node of the stock one."""
+    named = Source(quantized.graph, source)
+    stock, output = stock_model(named, quantized.network)
+    files = {
+        artifacts.EVAL_NAME: eval_model(named, quantized.positions, quantized.method),
+        artifacts.DEPLOY_NAME: deploy_model(named, quantized.positions),
+        artifacts.STOCK_NAME: stock,
+    }
+    return files, output
+
+
 def bias_positions(quantized: Quantized) -> dict[str, int]:
     """Fix points of biases, by name, as the method found them."""
     return {
@@ -225,6 +242,7 @@ def _quantization(
     accuracy: quality.Accuracy | None,
     digest: str,
     count: int,
+    stock_output: str,
 ) -> Quantization:
     return Quantization(
         network=quantized.network,
@@ -238,6 +256,7 @@ def _quantization(
             "method": quantized.method,
             "logit_errors": quantized.logit_errors,
             "ties": quantized.ties,
+            "stock_output": stock_output,
             "calibration": {
                 "file": artifacts.CALIBRATION_NAME,
                 "sha256": digest,
