@@ -7,7 +7,7 @@ holds an int8 array for each weight and bias, under the tensor's name.
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ ONNX_NAME = "model_int8.onnx"
 QDQ_NAME = "model_qdq.onnx"
 EVAL_NAME = "quantize_eval_model.pb"
 STOCK_NAME = "quantize_eval_stock.pb"
+PAGE_NAME = "quantization.html"
 DEPLOY_NAME = "deploy_model.pb"
 
 
@@ -54,6 +55,10 @@ class Quantization:
     def classes(self) -> int:
         """Number of logits."""
         return self.network.classes
+
+    def with_provenance(self, **entries: Any) -> "Quantization":
+        """Return a copy with more entries in its history."""
+        return replace(self, provenance=self.provenance | entries)
 
     def fix_points(self) -> dict[str, dict[str, Any]]:
         """Kind and fix point of every tensor, by its name in the source graph."""
@@ -176,6 +181,7 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
         "logit_errors",
         "ties",
         "stock_output",
+        "analysis",
         "calibration",
         "accuracy",
         "settings",

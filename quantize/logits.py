@@ -41,10 +41,12 @@ def best_step(logits: Float) -> float:
 def _cost(logits: Float, step: float) -> float:
     rounded = np.clip(np.floor(logits / step + 0.5), -128, 127)
     changed = np.mean(rounded.argmax(axis=1) != logits.argmax(axis=1))
-    moved = np.abs(_confidence(rounded * step) - _confidence(logits)).mean()
+    best = logits.argmax(axis=1)
+    moved = np.abs(confidence(rounded * step, best) - confidence(logits, best)).mean()
     return float(changed + moved) + tie_share(rounded)
 
 
-def _confidence(logits: Float) -> Float:
-    largest = logits.max(axis=1, keepdims=True)
-    return np.asarray(1 / np.exp(logits - largest).sum(axis=1))
+def confidence(logits: Float, classes: npt.NDArray[np.integer[Any]]) -> Float:
+    """Return the softmax probability of one class in each row of [N, classes]."""
+    chosen = np.take_along_axis(logits, classes[:, np.newaxis], axis=1)
+    return np.asarray(1 / np.exp(np.minimum(logits - chosen, 700)).sum(axis=1))

@@ -58,7 +58,8 @@ class Quantized:
     """What a method made of a graph.
 
     method : the rule that was followed; for ``best`` the one that won
-    graph : the float graph whose constants were rounded
+    source : the float graph, equalized and scaled as the method likes it
+    graph : the same with constants as the method chose them; rounding them gives the integers
     positions : fix points as the method found them; a bias may be finer than its sums
     logit_errors : mean squared error of the dequantized logits against the float network, on
         calibration inputs, of every rule that was tried
@@ -67,6 +68,7 @@ class Quantized:
     """
 
     method: str
+    source: Graph
     graph: Graph
     positions: FixPoints
     network: IntegerNetwork
@@ -146,24 +148,20 @@ def _finished(
     winner: _Candidate, inputs: Float, judged: Float, options: Options, errors: dict[str, float]
 ) -> Quantized:
     """Choose the kind and the scale of the logits, and build the network."""
-    graph, positions, scale = winner.graph, winner.positions, 1.0
-    best = options.method == "best"
-    if best and options.head != "cpu" and _has_linear_head(graph):
-        graph, positions, scale = _scaled_logits(winner, inputs, judged)
+    best = options.method == "best" and _has_linear_head(winner.graph)
 
-    def build(int32_logits: bool) -> tuple[IntegerNetwork, float]:
-        source = winner if int32_logits else replace(winner, graph=graph, positions=positions)
-        network = lower(source.graph, source.positions, int32_logits, options.evaluation_bias)
-        x = integer_inputs(network, judged)
-        return network, tie_share(run_integers(network, x))
+    def build(of: _Candidate, scale: float, int32_logits: bool) -> Quantized:
+        network = lower(of.graph, of.positions, int32_logits, options.evaluation_bias)
+        ties = tie_share(run_integers(network, integer_inputs(network, judged)))
+        return Quantized(of.name, of.source, of.graph, of.positions, network, errors, scale, ties)
 
-    network, ties = build(options.head == "cpu")
-    if best and options.head == "auto" and ties > MAX_TIES and _has_linear_head(graph):
-        log.info("%.2f %% of int8 logits tie: the last layer is left to the CPU", 100 * ties)
-        network, ties = build(True)
-    if network.int32_logits:
-        graph, positions, scale = winner.graph, winner.positions, 1.0
-    return Quantized(winner.name, graph, positions, network, errors, scale, ties)
+    if not best or options.head == "cpu":
+        return build(winner, 1.0, options.head == "cpu")
+    narrow = build(*_scaled_logits(winner, inputs, judged), False)
+    if options.head == "dpu" or narrow.ties <= MAX_TIES:
+        return narrow
+    log.info("%.2f %% of int8 logits tie: the last layer is left to the CPU", 100 * narrow.ties)
+    return build(winner, 1.0, True)
 
 
 def _has_linear_head(graph: Graph) -> bool:
@@ -171,9 +169,7 @@ def _has_linear_head(graph: Graph) -> bool:
     return last.op is Op.CONV and last.activation.value == "none" and not last.flag("depthwise")
 
 
-def _scaled_logits(
-    winner: _Candidate, inputs: Float, judged: Float
-) -> tuple[Graph, FixPoints, float]:
+def _scaled_logits(winner: _Candidate, inputs: Float, judged: Float) -> tuple[_Candidate, float]:
     """Scale the last layer so that eight bits are used best; see `logits.best_step`."""
     wide = lower(winner.graph, winner.positions, int32_logits=True)
     step = best_step(dequantized_logits(wide, judged))
@@ -187,7 +183,7 @@ def _scaled_logits(
     given = _last_inputs(wide, fitted_on)
     positions = winner.positions | {last.name: p}
     graph, positions = refit_last(source, winner.graph, fitted_on, given, positions)
-    return graph, positions, scale
+    return replace(winner, source=source, graph=graph, positions=positions), scale
 
 
 def _last_inputs(network: IntegerNetwork, inputs: Float, batch: int = 64) -> Float:

@@ -4,9 +4,9 @@ import     file → IR graph, as in the source
 passes     → the few operators that the integer network has
 inputs     calibration and validation inputs; they must not overlap
 quantize   fix points, and the integer network
-measure    accuracy before and after, and its limit
+measure    accuracy before and after, and its limit; what each layer costs
 export     model_int8.onnx, equal to the integer network in ONNX Runtime, and TensorFlow graphs
-write      all files, quantization.json last
+write      all files and the page quantization.html, quantization.json last
 """
 
 import contextlib
@@ -22,9 +22,11 @@ import numpy as np
 
 from edge_runtime.alphabet import ALPHABET_62, Alphabet
 from edge_runtime.errors import GraphError, InputError
-from edge_runtime.files import sha256_of, write_bytes
+from edge_runtime.files import sha256_of, write_bytes, write_text
 from edge_runtime.labeled_images import LabeledImage, find_labeled_images
+from edge_runtime.preprocess import to_float
 from quantize import artifacts, execute, inputs, quality
+from quantize.analysis import analyze
 from quantize.artifacts import Quantization
 from quantize.check_onnx import verify_onnx
 from quantize.export_deploy import deploy_model
@@ -35,6 +37,7 @@ from quantize.inputs import Calibration, Validation
 from quantize.ir import Graph
 from quantize.lower import check_supported, tensor_names
 from quantize.methods import Options, Quantized, integer_inputs, quantize
+from quantize.page import page
 from quantize.passes import simplify
 from quantize.settings import Settings
 from quantize.tf_nodes import Source
@@ -114,6 +117,8 @@ def run(request: Request) -> Result:
             accuracy = quality.measure(graph, quantized.network, validation)
             if not settings.report_only:
                 quality.check_loss(accuracy, settings.max_accuracy_loss)
+        shown = calibration.values if validation is None else to_float(validation.inputs)
+        analysis = analyze(quantized, shown)
     with _step("export"):
         model = export(quantized.network)
         probes = integer_inputs(quantized.network, calibration.values[:_CHECKED_INPUTS])
@@ -126,8 +131,12 @@ def run(request: Request) -> Result:
             request.output / artifacts.CALIBRATION_NAME, {graph.input: calibration.values}
         )
         quantization = _quantization(
-            request, quantized, alphabet, accuracy, digest, len(calibration.values), stock_output
+            request, quantized, alphabet, accuracy, digest, len(calibration.values)
+        ).with_provenance(
+            stock_output=stock_output,
+            analysis={layer.name: layer.as_json() for layer in analysis.layers},
         )
+        write_text(request.output / artifacts.PAGE_NAME, page(quantization, analysis))
         artifacts.write_quantization(request.output, quantization)
     return Result(quantization, accuracy, compared)
 
@@ -242,7 +251,6 @@ def _quantization(
     accuracy: quality.Accuracy | None,
     digest: str,
     count: int,
-    stock_output: str,
 ) -> Quantization:
     return Quantization(
         network=quantized.network,
@@ -256,7 +264,6 @@ def _quantization(
             "method": quantized.method,
             "logit_errors": quantized.logit_errors,
             "ties": quantized.ties,
-            "stock_output": stock_output,
             "calibration": {
                 "file": artifacts.CALIBRATION_NAME,
                 "sha256": digest,
