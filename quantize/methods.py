@@ -1,8 +1,8 @@
 """Quantization methods by name: each turns a simplified graph into an integer network.
 
 ``non-overflow`` and ``min-mse`` are the vendor's rules for every tensor. ``best`` tries both, and
-layers fitted to the float network (`quantize.layerwise`) with and without cross-layer equalization
-(`quantize.equalize`); it keeps the network whose logits are nearest to the float network's on
+layers fitted to the float network (`quantize.layerwise`) behind two strengths of cross-layer
+equalization (`quantize.equalize`); it keeps the network whose logits are nearest to the float network's on
 calibration inputs that nothing was fitted to. Last it chooses the logits' scale.
 """
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 METHODS = ("best", *fix_points.RULES)
 HEADS = ("auto", "dpu", "cpu")
-_STRENGTHS = (None, 0.5, 1.0)  # of equalization; None is none
+_STRENGTHS = (0.5, 1.0)  # of equalization
 _JUDGED_SHARE = 4  # every fourth calibration input judges, the others fit
 _FITTED = 1024  # more inputs than this take time and no longer help
 _STARTED = 256  # of them find the fix points to start from
@@ -127,11 +127,10 @@ def _candidates(
         return
     fitted_on = _fitting_inputs(better, inputs)
     for strength in _STRENGTHS:
-        source = better if strength is None else equalize(better, fitted_on, strength)
+        source = equalize(better, fitted_on[:_STARTED], strength)
         start = calibrate(source, fitted_on[:_STARTED], "min-mse", options.batch, p, pool)
         found, positions = optimize(source, fitted_on, start)
-        name = "fitted" if strength is None else f"fitted, equalized {strength:g}"
-        yield _Candidate(name, source, found, positions)
+        yield _Candidate(f"fitted, equalized {strength:g}", source, found, positions)
 
 
 def _fitting_inputs(graph: Graph, inputs: Float) -> Float:

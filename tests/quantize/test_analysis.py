@@ -13,6 +13,7 @@ from quantize.__main__ import main
 from quantize.analysis import COUNT, analyze
 from quantize.fix_points import half_up, quantized
 from quantize.ir import Graph
+from quantize.lower import layers_of
 from quantize.methods import Options, Quantized, integer_inputs, quantize
 from tests.quantize.conftest import Cli
 from tests.quantize.test_best import chain, images

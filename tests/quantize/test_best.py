@@ -142,7 +142,7 @@ def test_equalization_saves_a_badly_conditioned_network() -> None:
 def test_best_keeps_what_is_nearest_on_inputs_that_it_did_not_fit() -> None:
     of, x = chain(5), images(200)
     found = quantize(of, x, Options("best", 50))
-    names = {"min-mse", "non-overflow", "fitted", "fitted, equalized 0.5", "fitted, equalized 1"}
+    names = {"min-mse", "non-overflow", "fitted, equalized 0.5", "fitted, equalized 1"}
     assert set(found.logit_errors) == names
     assert found.logit_errors[found.method] == min(found.logit_errors.values())
 
