@@ -2,8 +2,8 @@
 
 ``non-overflow`` and ``min-mse`` are the vendor's rules for every tensor. ``best`` tries both, and
 layers fitted to the float network (`quantize.layerwise`) behind two strengths of cross-layer
-equalization (`quantize.equalize`); it keeps the network whose logits are nearest to the float network's on
-calibration inputs that nothing was fitted to. Last it chooses the logits' scale.
+equalization (`quantize.equalize`); it keeps the network whose logits are nearest to the float
+network's on calibration inputs that nothing was fitted to. Last it chooses the logits' scale.
 """
 
 import logging

@@ -5,7 +5,7 @@ passes     → the few operators that the integer network has
 inputs     calibration and validation inputs; they must not overlap
 quantize   fix points, and the integer network
 measure    accuracy before and after, and its limit; what each layer costs
-export     model_int8.onnx, equal to the integer network in ONNX Runtime, and TensorFlow graphs
+export     model_int8.onnx, equal to the integer network in ONNX Runtime, and models for other tools
 write      all files and the page quantization.html, quantization.json last
 """
 
@@ -32,6 +32,7 @@ from quantize.check_onnx import verify_onnx
 from quantize.export_deploy import deploy_model
 from quantize.export_eval import eval_model, stock_model
 from quantize.export_onnx import export
+from quantize.export_qdq import export_qdq
 from quantize.import_graph import import_graph
 from quantize.inputs import Calibration, Validation
 from quantize.ir import Graph
@@ -224,13 +225,14 @@ def _inputs(
 
 
 def _exports(quantized: Quantized, source: Graph) -> tuple[dict[str, bytes], str]:
-    """Return the TensorFlow graphs by file name, and the logits' node of the stock one."""
+    """Return all other models by file name, and the logits' node of the stock graph."""
     named = Source(quantized.graph, source)
     stock, output = stock_model(named, quantized.network)
     files = {
         artifacts.EVAL_NAME: eval_model(named, quantized.positions, quantized.method),
         artifacts.DEPLOY_NAME: deploy_model(named, quantized.positions),
         artifacts.STOCK_NAME: stock,
+        artifacts.QDQ_NAME: export_qdq(quantized.network),
     }
     return files, output
 
