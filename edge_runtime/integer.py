@@ -12,6 +12,7 @@ are exact in any order of summation and use the fast BLAS routines.
 
 import zlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ __all__ = [
     "run_layers",
 ]
 
-Logits = npt.NDArray[np.int8] | npt.NDArray[np.int32]
+Logits = npt.NDArray[Any]  # int8 or int32
 _Int64 = npt.NDArray[np.int64]
 _LEAKY_NUMERATOR, _LEAKY_BITS = 26, 8  # slope 26 / 2^8
 
@@ -58,7 +59,7 @@ def run_layers(network: IntegerNetwork, inputs: Int8) -> Iterator[Logits]:
     """
     outputs: list[Logits] = []
     for layer in network.layers:
-        given = [inputs if i < 0 else outputs[i].astype(np.int8) for i in layer.sources]
+        given = [inputs if i < 0 else outputs[i] for i in layer.sources]
         outputs.append(run_layer(layer, given))
         yield outputs[-1]
 

@@ -7,7 +7,7 @@ holds an int8 array for each weight and bias, under the tensor's name.
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ JSON_NAME = "quantization.json"
 WEIGHTS_NAME = "quantized.npz"
 CALIBRATION_NAME = "calibration.npz"
 ONNX_NAME = "model_int8.onnx"
+QDQ_NAME = "model_qdq.onnx"
+EVAL_NAME = "quantize_eval_model.pb"
+STOCK_NAME = "quantize_eval_stock.pb"
+PAGE_NAME = "quantization.html"
+DEPLOY_NAME = "deploy_model.pb"
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Quantization:
     """A quantized network with its history.
 
     tensors : names in the source graph, layer by layer
+    bias_positions : of every bias as its method found it, which may be finer than the layer's
+        sums; the integers have the position of the sums then
     provenance : the JSON's other entries: source, method, calibration, accuracy, settings, …
     """
 
@@ -41,12 +48,17 @@ class Quantization:
     tensors: tuple[TensorNames, ...]
     alphabet: Alphabet | None
     logit_scale: float
+    bias_positions: dict[str, int]
     provenance: dict[str, Any]
 
     @property
     def classes(self) -> int:
         """Number of logits."""
         return self.network.classes
+
+    def with_provenance(self, **entries: Any) -> "Quantization":
+        """Return a copy with more entries in its history."""
+        return replace(self, provenance=self.provenance | entries)
 
     def fix_points(self) -> dict[str, dict[str, Any]]:
         """Kind and fix point of every tensor, by its name in the source graph."""
@@ -60,7 +72,10 @@ class Quantization:
                 weight = layer.shift_cut + layer.fix_point - entry
                 found[names.weight] = {"kind": "weight", "fix_point": weight}
                 bias = weight + entry - layer.shift_bias
-                found[names.bias] = {"kind": "bias", "fix_point": bias}
+                chosen = self.bias_positions[names.bias]
+                found[names.bias] = {"kind": "bias", "fix_point": chosen}
+                if chosen != bias:
+                    found[names.bias]["integer_fix_point"] = bias
             found[names.activation] = {"kind": "activation", "fix_point": layer.fix_point}
         return found
 
@@ -160,7 +175,17 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
     network = IntegerNetwork(
         (height, width, channels), int(tensors[name]["fix_point"]), tuple(layers)
     )
-    kept = ("source", "method", "logit_errors", "calibration", "accuracy", "settings")
+    kept = (
+        "source",
+        "method",
+        "logit_errors",
+        "ties",
+        "stock_output",
+        "analysis",
+        "calibration",
+        "accuracy",
+        "settings",
+    )
     symbols = table["alphabet"]
     return Quantization(
         network,
@@ -168,5 +193,6 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
         tuple(names),
         None if symbols is None else Alphabet(tuple(symbols)),
         float(table["logit_scale"]),
+        {each.bias: int(tensors[each.bias]["fix_point"]) for each in names if each.bias},
         {key: table[key] for key in kept},
     )

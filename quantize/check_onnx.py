@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import MissingDependencyError, VerificationError
+from edge_runtime.integer import Logits
 from edge_runtime.layers import Int8, IntegerNetwork
 from quantize.export_onnx import INPUT, OUTPUT
 from quantize.methods import run_integers
@@ -61,7 +62,8 @@ def verify_onnx(model: bytes, network: IntegerNetwork, calibration: Int8, name: 
                 session.run([OUTPUT], {INPUT: fed[i : i + batch]})[0]
                 for i in range(0, len(fed), batch)
             ]
-            _compare(np.concatenate(parts), wanted[: len(fed)], f"{name}, {kind} inputs")
+            where = f"{name}, {kind} inputs"
+            compare(np.concatenate(parts), wanted[: len(fed)], where, "ONNX Runtime")
             compared += len(fed)
     return compared
 
@@ -82,7 +84,8 @@ def _session(model: bytes, name: str) -> Any:
         raise VerificationError(f"{name}: ONNX Runtime does not load it ({reason})") from None
 
 
-def _compare(found: Int8, wanted: Int8, where: str) -> None:
+def compare(found: Logits, wanted: Logits, where: str, engine: str) -> None:
+    """Raise `VerificationError` naming the first difference of two arrays [N, classes]."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         raise VerificationError(
             f"{where}: logits are {found.dtype} {found.shape}, not {wanted.dtype} {wanted.shape}"
@@ -92,6 +95,6 @@ def _compare(found: Int8, wanted: Int8, where: str) -> None:
         image, label = (int(v) for v in different[0])
         raise VerificationError(
             f"{where}: {len(different)} of {found.size} integers differ; the first is input "
-            f"{image}, class {label}: {found[image, label]} in ONNX Runtime, "
+            f"{image}, class {label}: {found[image, label]} in {engine}, "
             f"{wanted[image, label]} in the reference; quantize again, or report this machine"
         )

@@ -15,7 +15,14 @@ from quantize.artifacts import Quantization, read_quantization
 from quantize.methods import integer_inputs
 
 TEMPERATURE = 1.0  # until scores are calibrated
-_RECORDED = ("model.onnx", "frozen_model.pb", artifacts.ONNX_NAME, artifacts.JSON_NAME)
+_RECORDED = (
+    "model.onnx",
+    "frozen_model.pb",
+    artifacts.ONNX_NAME,
+    artifacts.STOCK_NAME,
+    artifacts.DEPLOY_NAME,
+    artifacts.JSON_NAME,
+)
 _SEED = 20160610
 
 
@@ -48,6 +55,11 @@ def compile_bundle(request: CompileRequest) -> Bundle:
     _check_input(quantization, request.folder)
     _check_source(quantization, request.folder)
     network = quantization.network
+    if request.dpu_kernel is not None and network.int32_logits:
+        raise InputError(
+            f"{request.dpu_kernel}: a DPU kernel gives int8 logits, but this network leaves its "
+            "last layer to the CPU; quantize with --head dpu"
+        )
     bundle = Bundle(
         name=request.name,
         alphabet=_alphabet(quantization, request),

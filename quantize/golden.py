@@ -44,7 +44,8 @@ def choose(network: IntegerNetwork, real: Int8, seed: int) -> Int8:
 
 def _spread(values: Int8, count: int) -> Int8:
     picked = np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)
-    return values[np.unique(picked)]
+    spread: Int8 = values[np.unique(picked)]
+    return spread
 
 
 def _saturation(network: IntegerNetwork, inputs: Int8) -> npt.NDArray[np.float64]:

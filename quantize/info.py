@@ -62,7 +62,8 @@ def describe(path: Path) -> str:
         "alphabet": "none" if alphabet is None else "".join(alphabet.symbols),
         **_accuracy(provenance["accuracy"]),
     }
-    return f"{_facts(facts)}\n\n{_table(quantization.network)}"
+    table = _table(quantization.network, provenance["analysis"])
+    return f"{_facts(facts)}\n\n{table}"
 
 
 def _facts(facts: dict[str, Any]) -> str:
@@ -79,7 +80,7 @@ def _accuracy(found: dict[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _table(network: IntegerNetwork) -> str:
+def _table(network: IntegerNetwork, analysis: dict[str, Any] | None = None) -> str:
     rows: list[list[Any]] = [
         ["input", _by(network.input_shape), "", "", network.input_fix_point, "", "", "", ""]
     ]
@@ -89,6 +90,10 @@ def _table(network: IntegerNetwork) -> str:
         spent = cost(layer, shape)
         total = LayerCost(total.macs + spent.macs, total.weight_bytes + spent.weight_bytes)
         rows.append([layer.name, _by(shape), *_columns(layer), spent.macs, spent.weight_bytes])
+        found = (analysis or {}).get(layer.name)
+        if found is not None:
+            shares = f"{found['saturated']:.2%}", f"{found['agreement_alone']:.2%}"
+            rows[-1] += [shares[0], f"{found['snr_db']:.1f} dB", shares[1]]
     rows.append(["all", "", "", "", "", "", "", total.macs, total.weight_bytes])
     headers = [
         "layer",
@@ -101,6 +106,8 @@ def _table(network: IntegerNetwork) -> str:
         "multiply-adds",
         "bytes",
     ]
+    if analysis:
+        headers += ["saturated", "SNR", "agreement alone"]
     return tabulate(rows, headers, tablefmt="simple", intfmt=",")
 
 

@@ -1,5 +1,6 @@
 """model_int8.onnx against the reference: identical integers, also at the edge of exactness."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from edge_runtime.errors import VerificationError
 from edge_runtime.layers import Activation, AvgPool, Conv, IntegerNetwork
 from quantize.check_onnx import probes, verify_onnx
 from quantize.export_onnx import channel_ranges, export, fits_float32
+from tests.conftest import branched_network
 
 
 def int8(rng: np.random.Generator, *shape: int) -> Any:
@@ -57,6 +59,30 @@ def test_networks_with_any_shifts_give_the_references_integers(seed: int) -> Non
     network = deep_network(seed)
     inputs = int8(np.random.default_rng(seed), 16, *network.input_shape)
     assert verify_onnx(export(network), network, inputs, "model") > 100
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_kind_of_layer_gives_the_references_integers(seed: int) -> None:
+    """Pools, additions, concatenation, depthwise, three activations and int32 logits."""
+    network = branched_network(5, seed)
+    inputs = int8(np.random.default_rng(seed), 8, *network.input_shape)
+    model = export(network)
+    verify_onnx(model, network, inputs, "model")
+    assert run(model, inputs).dtype == np.int32
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 16])
+@pytest.mark.parametrize("channels", [4, 700, 1100])
+def test_a_leaky_slope_is_exact_with_one_rounding(cut: int, channels: int) -> None:
+    rng = np.random.default_rng(cut)
+    weights = rng.choice(np.array([-128, 127], np.int8), (2, 1, 1, channels))
+    leaky = Activation.LEAKY_RELU
+    layer = replace(conv(weights, int8(rng, 2), cut, 3), activation=leaky)
+    network = IntegerNetwork((1, 1, channels), 7, (layer,))
+    inputs = np.concatenate(
+        [int8(rng, 40, 1, 1, channels), np.broadcast_to(weights[:1], (1, 1, 1, channels))]
+    )
+    verify_onnx(export(network), network, inputs, "model")
 
 
 def exact(layer: Conv, x: Any) -> list[list[int]]:
