@@ -1,5 +1,6 @@
 """edge_classify against `python -m edge_runtime classify`: the same text for the same input."""
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,10 @@ from PIL import Image
 from edge_runtime.__main__ import main
 from edge_runtime.bundle import write_bundle
 from tests.conftest import branched_bundle, draw_character, toy_bundle
+from tests.edge_runtime.conftest import ROOT
 from tests.image_files import damaged, jpeg_files, lossless_files
+
+SHIPPED = ROOT / "models/scene62/scene62.egb"
 
 
 @pytest.fixture(params=[toy_bundle, branched_bundle], ids=["int8", "int32"])
@@ -117,14 +121,24 @@ def test_mistakes_get_one_line_and_exit_code_2(bundle, images, tmp_path, classif
         assert words in err
 
 
-def test_version_help_and_bench(bundle, classify_native, tmp_path):
+def test_version_and_help(classify_native):
     assert classify_native("--version")[1].startswith("edge_classify 0.")
     assert "--bundle FILE.egb" in classify_native("--help")[1]
+
+
+def test_bench_and_footprint(native_build, classify_native, tmp_path):
+    """The shipped model on a 64×64 PNG: below 1 MB of program and 4 MB of memory."""
     Image.new("L", (64, 64), 7).save(tmp_path / "a.png")
-    code, out, _ = classify_native("--bundle", bundle, "--bench", "--json", tmp_path / "a.png")
+    arguments = ("--bundle", SHIPPED, "--bench", tmp_path / "a.png")
+    code, out, _ = classify_native(*arguments, "--json")
+    figures = json.loads(out)
     assert code == 0
-    assert '"network": {"median_us": ' in out
-    assert '"image": {"median_us": ' in out
+    assert set(figures["image"]) == {"median_us", "p99_us", "runs"}
+    assert figures["image"]["median_us"] > figures["network"]["median_us"] * 0.9
+    assert 0 < figures["open_us"] < figures["first_answer_us"]
+    assert 500 < figures["peak_kb"] < 4096
+    assert (native_build / "edge_classify").stat().st_size < 1_000_000
+    assert "µs median" in classify_native(*arguments)[1]
 
 
 def test_a_closed_reader_ends_it_quietly(bundle, images, native_build):
