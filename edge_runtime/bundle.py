@@ -18,6 +18,7 @@ from edge_runtime.alphabet import Alphabet
 from edge_runtime.bundle_checks import (
     MAX_GOLDEN,
     MAX_JSON_DEPTH,
+    MAX_JSON_KEYS,
     Checks,
     check_limits,
     check_plain,
@@ -191,23 +192,30 @@ def _from_json(data: bytes) -> Any:
     """Read strict JSON: UTF-8, no key twice, no NaN, limited depth."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) != len(pairs):
-            raise ValueError(f"a key occurs twice among {[key for key, _ in pairs]}")
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) != len(keys) or len(keys) > MAX_JSON_KEYS:
+            raise ValueError(f"a key occurs twice, or too many keys: {', '.join(keys)[:200]}")
         return dict(pairs)
 
     def refuse(text: str) -> None:
         raise ValueError(f"{text} is no JSON")
 
     value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
-    if _depth(value) > MAX_JSON_DEPTH:
-        raise ValueError(f"JSON nested more than {MAX_JSON_DEPTH} deep")
+    _check_json(value, 0)
     return value
 
 
-def _depth(value: Any) -> int:
-    if isinstance(value, dict):
-        value = list(value.values())
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+def _check_json(value: Any, depth: int) -> None:
+    """Refuse what is nested too deep, and texts that no other reader takes."""
+    if isinstance(value, dict | list):
+        if depth == MAX_JSON_DEPTH:
+            raise ValueError(f"JSON nested more than {MAX_JSON_DEPTH} deep")
+        for inner in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_json(inner, depth + 1)
+    elif isinstance(value, str) and ("\0" in value or not value.isprintable()):
+        value.encode("utf-8")  # half of a surrogate pair: UnicodeEncodeError is a ValueError
+        if "\0" in value:
+            raise ValueError("a zero character in a text")
 
 
 def _pack_layers(network: IntegerNetwork) -> tuple[dict[str, Any], bytes]:

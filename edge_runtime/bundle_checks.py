@@ -37,6 +37,8 @@ MAX_MULTIPLY_ADDS = 2**32
 MAX_GOLDEN = 64
 MAX_FIX_POINT = 256
 MAX_JSON_DEPTH = 32
+MAX_JSON_KEYS = 4096  # of one object
+MAX_STEP = 2**24  # of kernels, strides and pads
 _ACTIVATIONS = tuple(Activation)
 _TEXT_KEYS = frozenset({"name", "kind", "activation", "output"})
 
@@ -170,6 +172,9 @@ def check_limits(network: IntegerNetwork) -> None:
     for layer, out in zip(network.layers, shapes, strict=True):
         if abs(layer.fix_point) > MAX_FIX_POINT:
             raise ValueError(f"{layer.name}: fix point {layer.fix_point}")
+        steps = [n for f in ("kernel", "stride", "pad") for n in getattr(layer, f, ())]
+        if max(steps, default=0) > MAX_STEP:
+            raise ValueError(f"{layer.name}: a kernel, stride or pad above {MAX_STEP:,}")
         for source in layer.sources:
             given = network.input_shape if source < 0 else shapes[source]
             _check_map(layer.name, given, getattr(layer, "pad", (0, 0, 0, 0)))

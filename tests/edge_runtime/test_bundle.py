@@ -153,13 +153,24 @@ def edit_json(section, edit):
         lambda s: s.update(checks=s["checks"][:-4]),
         lambda s: s.update(manifest=b'{"name": "a", ' + s["manifest"][1:]),
         lambda s: s.update(manifest=b"[" * 100_000),
+        lambda s: s.update(
+            manifest=b'{"deep": ' + b"[" * 40 + b"]" * 40 + b", " + s["manifest"][1:]
+        ),
+        lambda s: s.update(manifest=b'{"half": "\\ud800", ' + s["manifest"][1:]),
+        lambda s: s.update(manifest=b'{"zero": "\\u0000", ' + s["manifest"][1:]),
+        lambda s: s.update(manifest=b'{"none": NaN, ' + s["manifest"][1:]),
+        edit_json("layers", lambda t: t["layers"][0].update(stride=[2**30, 1])),
+        edit_json("layers", lambda t: t["layers"][2].update(fix_point=1000)),
         lambda s: s.update(manifest=s["manifest"].decode().encode("utf-16")),
     ],
 )
-def test_hostile_content_with_valid_checksums_is_refused(bundle_file, change):
+def test_hostile_content_is_refused_by_both_readers(bundle_file, change, classify_native):
     repacked(bundle_file, change)
     with pytest.raises(BundleError, match=r"toy\.egb: "):
         read_bundle(bundle_file)
+    code, _, message = classify_native("--bundle", bundle_file, "--self-test")
+    assert code == 2
+    assert f"{bundle_file}: " in message
 
 
 def with_layer(bundle, number, **changes):
