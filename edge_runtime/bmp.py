@@ -38,6 +38,9 @@ def decode(data: bytes) -> Gray:
         header = _read_header(data)
     except struct.error:
         raise Damage("header") from None
+    packed = header.compression in (_RLE8, _RLE4)
+    if packed and header.width * header.height > 256 * len(data):  # more than it can well hold
+        raise Damage("pixel data")
     if header.bits <= 8:
         indices = (
             _raw_indices(header, data)

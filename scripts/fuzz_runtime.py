@@ -16,7 +16,7 @@ CPP = ROOT / "edge_runtime/cpp"
 PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp"}
 TARGETS = {"image": 20_000, "bundle": 60_000, "json": 4_000}  # and the longest input tried
 FLAGS = [
-    *("-std=c++17", "-O1", "-g", "-fno-omit-frame-pointer", "-pthread"),
+    *("-std=c++17", "-O2", "-g", "-fno-omit-frame-pointer", "-pthread"),
     *("-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=all"),
     "-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION",
     f"-I{CPP / 'include'}",
@@ -87,7 +87,7 @@ def main() -> int:
         found.mkdir(parents=True, exist_ok=True)
         print(f"== {target}: {options.seconds} s", flush=True)
         limits = [f"-max_total_time={options.seconds}", f"-max_len={TARGETS[target]}"]
-        limits += ["-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0"]
+        limits += ["-timeout=60", "-rss_limit_mb=2048", "-print_final_stats=1", "-verbosity=0"]
         prefix = f"-artifact_prefix={output}/{target}-"
         folders = [found, output / "seeds" / target]
         done = subprocess.run([program, *limits, prefix, *folders], check=False)

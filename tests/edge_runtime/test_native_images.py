@@ -1,6 +1,7 @@
 """The C++ image readers against the Python ones, and both against Pillow and the specification."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -79,6 +80,14 @@ def test_own_readers_agree_with_pillow_where_it_states_the_same_rules():
         assert np.array_equal(decode_gray(data, name), gray), name
         compared += 1
     assert compared > 40
+
+
+def test_a_small_file_cannot_ask_for_a_huge_picture():
+    """12,000 × 5,000 pixels in a hundred bytes of run-length codes: refused, not laid out."""
+    info = struct.pack("<IiiHHIIIIII", 40, 12000, 5000, 1, 8, 1, 0, 0, 0, 1, 0)
+    data = b"BM" + struct.pack("<IHHI", 0, 0, 0, 58) + info + bytes(4) + b"\0\1"
+    assert "pixel data" in gray_or_refusal(decode_gray, data, "a")
+    assert_same(data, "a")
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,10 @@ Image decode_bmp(Bytes file) {
     const Header h = read_header(file);
     Image image{h.width, h.height, {}};
     const bool packed = h.compression == rle8 || h.compression == rle4;
+    // A code of two bytes makes 255 pixels at most: no memory for what is hardly there.
+    if (packed && uint64_t{h.width} * h.height > 256 * uint64_t{file.size}) {
+        throw Damage{"pixel data"};
+    }
     const uint8_t *rows = packed ? nullptr : stored_rows(h, file);
     image.pixels.resize(size_t{h.width} * h.height);
     if (packed) {
