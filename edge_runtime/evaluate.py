@@ -105,6 +105,7 @@ class Evaluation:
             "schema": SCHEMA,
             "bundle_sha256": sha256_of(self.bundle),
             "n": len(self.images),
+            "splits": sorted({image.split for image in self.images} - {""}),
             "skipped": self.skipped,
         }
         objects = {r.backend: _as_json(r) for r in self.results}

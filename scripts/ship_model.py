@@ -93,6 +93,8 @@ def card(folder: Path, name: str) -> str:
         epoch=best["epoch"],
         best_validation=100 * best["validation_accuracy"],
         best_n=best["validation_n"],
+        split=" and ".join(figures["splits"]),
+        caution="" if figures["splits"] == ["test"] else ", so these figures are a little too good",
         table=table(figures),
         by_source=by_source,
         method=quantized["method"],

@@ -35,7 +35,7 @@ SAME_DRAWING = 0.9995
 _FLAT_SHARE = 0.62  # of a drawing's pixels lie about its commonest gray level
 _FLAT_LEVELS = 7
 
-Fingerprints = npt.NDArray[np.uint8]
+Fingerprint = npt.NDArray[np.uint8]  # [32, 32]
 
 
 def near_identical_groups(images: Sequence[LabeledImage]) -> list[list[int]]:
@@ -65,7 +65,7 @@ def near_identical_groups(images: Sequence[LabeledImage]) -> list[list[int]]:
 def group_same(
     images: Sequence[LabeledImage],
     hashes: Sequence[str],
-    prints: Sequence[Fingerprints | None],
+    prints: Sequence[Fingerprint | None],
 ) -> list[list[int]]:
     """Group images as `near_identical_groups` by what was read of them.
 
@@ -82,7 +82,7 @@ def group_same(
     return [sorted(group) for group in group_images(hashed, near) if len(group) > 1]
 
 
-def fingerprint(gray: Gray) -> Fingerprints:
+def fingerprint(gray: Gray) -> Fingerprint:
     """Reduce gray pixels of any size to uint8 [32, 32], smoothly.
 
     Not the network's area resize: that enlarges a crop of 12 pixels into squares, whose edges
@@ -92,7 +92,7 @@ def fingerprint(gray: Gray) -> Fingerprints:
     return np.asarray(small)
 
 
-def alike(prints: Fingerprints) -> list[tuple[int, int]]:
+def alike(prints: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Pairs i < j of near-identical fingerprints, uint8 [N, 32, 32]; none for flat ones."""
     pixels = prints.reshape(len(prints), SIDE * SIDE)
     mean = pixels.mean(axis=1, dtype=np.float32)
@@ -118,7 +118,7 @@ def alike(prints: Fingerprints) -> list[tuple[int, int]]:
 
 
 def _coarse(
-    prints: Fingerprints, mean: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]
+    prints: npt.NDArray[np.uint8], mean: npt.NDArray[np.float32], scale: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Vectors [N, 65] whose products are upper bounds of the correlations.
 
@@ -144,7 +144,7 @@ def _is_drawing(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return flat
 
 
-def _look_at(image: LabeledImage) -> tuple[str, Fingerprints | None]:
+def _look_at(image: LabeledImage) -> tuple[str, Fingerprint | None]:
     if image.source == DRAWN and image.sha256:
         return image.sha256, None
     try:

@@ -192,7 +192,7 @@ def _record(
     }
     return {
         "protocol": settings.protocol,
-        "seed": _seed(settings),
+        "seed": settings.seed,
         "labels_per_class": settings.labels_per_class,
         "left_over": settings.left_over,
         **resolved,
