@@ -223,9 +223,7 @@ def test_a_network_that_cannot_be_fitted_keeps_the_vendors_rule() -> None:
     nodes = [
         constant("w", rng.normal(0, 1, (3, 1, 1, 2)).astype(np.float32)),
         constant("b", np.full(3, -50, np.float32)),
-        Node(
-            "c", Op.CONV, ("x", "w", "b"), {"strides": (1, 1), "activation": "relu", "pads": NONE}
-        ),
+        Node("c", Op.CONV, ("x", "w", "b"), ONE | {"activation": "relu"}),
         constant("w2", rng.normal(0, 1, (2, 1, 1, 3)).astype(np.float32)),
         constant("b2", np.zeros(2, np.float32)),
         Node("y", Op.CONV, ("c", "w2", "b2"), ONE),
