@@ -20,7 +20,9 @@ SHIPPED := models/scene62/scene62.egb
 DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(SKIP_UNREADABLE),--skip-unreadable)
 TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" --labels-per-class "$(LABELS)" $(TRAIN_SET)
-QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD))
+# A DPU kernel gives int8 logits.
+QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD)) \
+	$(if $(VENDOR),--head dpu,$(if $(HEAD),--head $(HEAD)))
 EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
 
 .DELETE_ON_ERROR:
@@ -61,6 +63,7 @@ help:
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
+	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
 	  "BOARD=$(BOARD)" "$(basename $(notdir $(wildcard edge_runtime/boards/*.toml)))" \
 	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \
 	  "OUT=$(OUT)" "where results go" \
