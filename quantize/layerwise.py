@@ -31,7 +31,7 @@ from quantize.fix_points import (
 )
 from quantize.ir import Graph, Node, Op
 
-_RIDGE = 0.01  # of the inputs' mean square: how much the float weights are trusted
+_RIDGE = 0.3  # of the inputs' mean square: how much the float weights are trusted
 _NEIGHBOURS = (-1, 0, 1)
 _CHUNK = 64  # inputs per matrix product
 _BLOCK = 64  # rows between whose rounding the others wait
