@@ -89,17 +89,23 @@ class _Candidate:
 
 
 def quantize(
-    graph: Graph, inputs: Float, options: Options, better: Graph | None = None
+    graph: Graph,
+    inputs: Float,
+    options: Options,
+    better: Graph | None = None,
+    validation: Float | None = None,
 ) -> Quantized:
     """Quantize a simplified graph; ``inputs`` are float32 [N, height, width, channels].
 
     Parameters
     ----------
     better : the graph for fitted candidates, where it is simplified further; see `passes.simplify`
+    validation : inputs that choose between candidates, where there are some; without them every
+        fourth calibration input does. A network ties far less on images that it was trained on.
     """
     judged = inputs
     if options.method == "best":
-        judged = inputs[::_JUDGED_SHARE]
+        judged = inputs[::_JUDGED_SHARE] if validation is None else validation[:_FITTED]
     wanted = execute.run(graph, judged).reshape(len(judged), -1)
     errors: dict[str, float] = {}
     winner: _Candidate | None = None
