@@ -26,7 +26,9 @@ DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
 	$(call settings,$(SET))
 TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" $(call settings,$(filter-out data.%,$(SET)))
-QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD))
+# A DPU kernel gives int8 logits.
+QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD)) \
+	$(if $(VENDOR),--head dpu,$(if $(HEAD),--head $(HEAD)))
 EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
 
 .DELETE_ON_ERROR:
@@ -77,6 +79,7 @@ help:
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
+	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
 	  "BOARD=$(BOARD)" "$(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))" \
 	  "CXX=$(CXX_GIVEN)" "compiler for make runtime; empty: g++ for the host, zig for boards" \
 	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \

@@ -4,8 +4,8 @@ In reading order:
 
 ``ir``            the graph that everything works on: NHWC, two dozen operators
 ``execute``       runs it in floating point
-``import_graph``  a file becomes a graph: ``import_tf`` (.pb, by ``graph_def`` and ``tf_training``) or
-                  ``import_onnx`` (.onnx, by ``onnx_operators``)
+``import_graph``  a file becomes a graph: ``import_tf`` (.pb, with ``graph_def``,
+                  ``tf_training``) or ``import_onnx`` (.onnx, with ``onnx_operators``)
 ``passes/``       one simplification a file, until the layers of the integer form remain
 ``fix_points``    the DPU's number format: rounding, the vendor's two rules, shift limits
 ``calibrate``     a fix point for every tensor, as the vendor finds it

@@ -17,6 +17,7 @@ from quantize.lower import layers_of
 from quantize.methods import Quantized, integer_inputs
 
 COUNT = 256  # inputs that layers are analyzed on
+_FLOATS = 2**24  # values of the largest tensor; windows of a 3×3 kernel are nine times that
 _BINS = 32
 _WORST = 12
 
@@ -72,7 +73,9 @@ class Analysis:
 
 def analyze(quantized_graph: Quantized, inputs: Float) -> Analysis:
     """Analyze a quantized network on float32 inputs [N, height, width, channels]."""
-    some = inputs[np.linspace(0, len(inputs) - 1, min(COUNT, len(inputs))).round().astype(int)]
+    largest = max(int(np.prod(s)) for s in execute.shapes(quantized_graph.source).values())
+    count = min(COUNT, len(inputs), max(1, _FLOATS // largest))
+    some = inputs[np.linspace(0, len(inputs) - 1, count).round().astype(int)]
     source, network = quantized_graph.source, quantized_graph.network
     wanted = execute.values(source, some)
     outputs = list(integer.run_layers(network, integer_inputs(network, some)))

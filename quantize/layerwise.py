@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from edge_runtime.errors import GraphError
 from quantize import execute, fix_points
 from quantize.calibrate import FixPoints, pool_correction
 from quantize.equalize import with_constants
@@ -30,7 +31,7 @@ from quantize.fix_points import (
 )
 from quantize.ir import Graph, Node, Op
 
-_RIDGE = 0.01  # of the inputs' mean square: how much the float weights are trusted
+_RIDGE = 0.3  # of the inputs' mean square: how much the float weights are trusted
 _NEIGHBOURS = (-1, 0, 1)
 _CHUNK = 64  # inputs per matrix product
 _BLOCK = 64  # rows between whose rounding the others wait
@@ -190,7 +191,7 @@ class _Layer:
                 if best is None or error < best.error:
                     best = _Fitted(rounded, bias, weight_p, bias_p, output_p, error)
         if best is None:
-            raise ValueError(f"{self.node.name}: no fix points within the shift limits")
+            raise GraphError(f"{self.node.name!r}: no fix points lie within the shift limits")
         return best
 
     def _moments(self) -> tuple[Any, Any]:

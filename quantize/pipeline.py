@@ -111,7 +111,8 @@ def run(request: Request) -> Result:
             settings.bias == "evaluation",
             calibration.fix_point,
         )
-        quantized = quantize(graph, calibration.values, options, better)
+        judges = None if validation is None else to_float(validation.inputs)
+        quantized = quantize(graph, calibration.values, options, better, judges)
     with _step("measure"):
         accuracy = None
         if validation is not None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_runtime.errors import InputError
 from edge_runtime.layers import Conv
 from quantize import execute, logits
 from quantize.calibrate import calibrate
@@ -15,6 +16,8 @@ from quantize.layerwise import optimize
 from quantize.lower import lower
 from quantize.methods import Options, dequantized_logits, quantize
 from tests.quantize.tiny_graphs import graph
+
+ONE: dict[str, Any] = {"strides": (1, 1), "pads": (0, 0, 0, 0)}
 
 
 def chain(seed: int = 0, spread: float = 0.0, classes: int = 6) -> Graph:
@@ -212,3 +215,38 @@ def test_steps_and_ties_of_logits() -> None:
     z = rng.normal(0, 2, (2000, 10))
     step = logits.best_step(z)
     assert 0.4 < np.abs(z).max() / (127 * step) < 2.5
+
+
+def test_a_network_that_cannot_be_fitted_keeps_the_vendors_rule() -> None:
+    """A layer that is alive on one input alone, which judges, gives fitting nothing to see."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        constant("w", rng.normal(0, 1, (3, 1, 1, 2)).astype(np.float32)),
+        constant("b", np.full(3, -50, np.float32)),
+        Node("c", Op.CONV, ("x", "w", "b"), ONE | {"activation": "relu"}),
+        constant("w2", rng.normal(0, 1, (2, 1, 1, 3)).astype(np.float32)),
+        constant("b2", np.zeros(2, np.float32)),
+        Node("y", Op.CONV, ("c", "w2", "b2"), ONE),
+    ]
+    x = rng.normal(0, 1, (40, 1, 1, 2)).astype(np.float32)
+    x[0] = 500
+    found = quantize(graph(*nodes, shape=(1, 1, 2)), x, Options("best", 8, head="cpu"))
+    assert found.method in ("min-mse", "non-overflow")
+
+
+def test_a_layer_of_zeros_is_no_obstacle() -> None:
+    of = chain(2)
+    zeros = {"w": np.zeros_like(np.asarray(of.value("w"))), "b": np.zeros(6, np.float32)}
+    nodes = [
+        constant(node.name, zeros[node.name]) if node.name in zeros else node
+        for node in of.nodes.values()
+    ]
+    with pytest.raises(InputError, match="'y' is zero for every calibration input"):
+        quantize(Graph.of(nodes, of.input, of.output), images(40), Options("best", 20))
+    zeros["b"][0] = 1.0
+    nodes = [
+        constant(node.name, zeros[node.name]) if node.name in zeros else node
+        for node in of.nodes.values()
+    ]
+    found = quantize(Graph.of(nodes, of.input, of.output), images(40), Options("min-mse", 20))
+    assert dequantized_logits(found.network, images(4)).argmax(axis=1).tolist() == [0] * 4
