@@ -1,7 +1,6 @@
 """Back end ``native``: the on-board engine (edge_runtime/cpp) on this machine, through its C API.
 
-`make runtime` builds the library beside this package. The integers are those of the reference;
-it is about a hundred times as fast on single images.
+`make runtime` builds the library beside this package. The integers are those of the reference.
 """
 
 import ctypes
