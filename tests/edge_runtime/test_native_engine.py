@@ -6,13 +6,14 @@ import subprocess
 import numpy as np
 import pytest
 
-from edge_runtime import container, integer
+from edge_runtime import container, integer, native
 from edge_runtime.__main__ import main
 from edge_runtime.bundle import write_bundle
 from edge_runtime.errors import InputError, VerificationError
 from edge_runtime.layers import Conv
 from edge_runtime.native import NativeRunner
 from edge_runtime.recognizer import Recognizer
+from edge_runtime.runners import default_backend
 from tests.conftest import branched_bundle, draw_character
 from tests.edge_runtime.conftest import ROOT
 from tests.edge_runtime.test_bundle import by_one, edit_json, renewed, repacked, with_layer
@@ -113,6 +114,20 @@ def test_the_back_end_refuses_wrong_inputs(tmp_path):
         NativeRunner(path, False).run(np.zeros((1, 28, 28, 1), np.int8))
     with pytest.raises(InputError, match="no such bundle"):
         NativeRunner(tmp_path / "none.egb", False)
+
+
+def test_native_is_the_default_where_it_is_built(tmp_path, monkeypatch):
+    path = tmp_path / "a.egb"
+    write_bundle(path, random_bundle(1))
+    assert default_backend() == "native"
+    monkeypatch.setattr(native, "__version__", "9.9")
+    with pytest.raises(InputError, match="this is 9.9; `make runtime` again"):
+        Recognizer.open(path)
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / "none.so")
+    assert default_backend() == "int8"
+    assert Recognizer.open(path).integer
+    with pytest.raises(InputError, match="not built; `make runtime` builds it"):
+        Recognizer.open(path, "native")
 
 
 @pytest.mark.parametrize("library", ["libedge_runtime.a", "libedge_runtime.so"])
