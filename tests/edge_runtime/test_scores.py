@@ -21,7 +21,8 @@ def exact(logits, fix_point):
     top = max(z)
     total = sum(math.exp(v - top) for v in z)
     log_total = top + math.log(total)
-    return [math.exp(v - log_total) for v in z], 1 / (1 + math.exp(-log_total))
+    real = 1 / (1 + math.exp(-log_total)) if log_total > -700 else 0.0  # exp would overflow
+    return [math.exp(v - log_total) for v in z], real
 
 
 @settings(max_examples=100, deadline=None)
