@@ -43,7 +43,6 @@ all: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 	@echo
 	@echo "The classifier is $(BUNDLE). Try it:"
-	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
 	@echo "Then: make DATA=your/folder PRESET=full      (make help lists everything)"
