@@ -14,6 +14,9 @@ INSTALLED := $(VENV)/installed-$(TENSORFLOW)
 STAMPS := $(OUT)/.stamps
 BUNDLE := $(OUT)/$(NAME)$(if $(filter-out host,$(BOARD)),-$(BOARD)).egb
 SHIPPED := models/scene62/scene62.egb
+RUNTIME := edge_runtime/cpp/build/$(BOARD)
+CXX_GIVEN := $(if $(filter default undefined,$(origin CXX)),,$(CXX))
+SECONDS ?= 60
 
 # What a data or training stage may be told beyond a preset.
 settings = $(foreach setting,$(1),--set "$(setting)")
@@ -23,7 +26,9 @@ DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
 	$(call settings,$(SET))
 TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" $(call settings,$(filter-out data.%,$(SET)))
-QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD))
+# A DPU kernel gives int8 logits.
+QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD)) \
+	$(if $(VENDOR),--head dpu,$(if $(HEAD),--head $(HEAD)))
 EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
 
 .DELETE_ON_ERROR:
@@ -31,13 +36,13 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate classify synth ship test check clean FORCE
+.PHONY: all help data audit train freeze quantize compile evaluate runtime fuzz classify synth ship \
+	test check clean FORCE
 
 all: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 	@echo
 	@echo "The classifier is $(BUNDLE). Try it:"
-	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
 	@echo "Then: make DATA=your/folder PRESET=full      (make help lists everything)"
@@ -53,10 +58,12 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make test, make check        the tests; lint and types"
+	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
 	@echo "Variables, and what they are now:"
@@ -73,7 +80,9 @@ help:
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
-	  "BOARD=$(BOARD)" "$(basename $(notdir $(wildcard edge_runtime/boards/*.toml)))" \
+	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
+	  "BOARD=$(BOARD)" "$(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))" \
+	  "CXX=$(CXX_GIVEN)" "compiler for make runtime; empty: g++ for the host, zig for boards" \
 	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
@@ -152,6 +161,15 @@ $(OUT)/evaluation.json: $(BUNDLE)
 	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
 	@mv $@.new $@
 
+# --- The on-board program ------------------------------------------------------------------------
+
+# What is up to date is not compiled again; the script knows sources, headers and flags.
+runtime: | $(INSTALLED)
+	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)")
+
+fuzz: | $(INSTALLED)
+	@$(PY) scripts/fuzz_runtime.py --seconds $(SECONDS)
+
 # --- Use, keep, test -----------------------------------------------------------------------------
 
 # The bundle just built if there is one, else the one that ships with the project.
@@ -179,10 +197,12 @@ synth: | $(INSTALLED)
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c)
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/clang-format --dry-run --Werror --style=file:edge_runtime/cpp/.clang-format $(CPP_FILES)
 	@$(VENV)/bin/shellcheck -x scripts/*.sh .ci/run
 
 clean:

@@ -1,7 +1,9 @@
 """Command line: ``python -m edge_runtime classify | evaluate``."""
 
 import argparse
+import io
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ from edge_runtime.evaluate import evaluate
 from edge_runtime.files import write_json
 from edge_runtime.images import IMAGE_SUFFIXES
 from edge_runtime.recognizer import Recognizer
-from edge_runtime.runners import BACKENDS
+from edge_runtime.runners import BACKENDS, default_backend
 from edge_runtime.scores import Prediction, decimal, decimals
 
 
@@ -29,7 +31,10 @@ def _parser() -> argparse.ArgumentParser:
 
     classify = commands.add_parser("classify", help="classify images, a line each")
     classify.add_argument(
-        "images", nargs="+", type=Path, metavar="IMAGE", help="image files, or folders of them"
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, folders of them, or - for an image on standard input",
     )
     _add_network(classify, several=False)
     classify.add_argument("--json", action="store_true", help="print JSON lines")
@@ -71,10 +76,12 @@ def _add_network(parser: argparse.ArgumentParser, several: bool) -> None:
             "--backend",
             action="append",
             choices=BACKENDS,
-            help="may be given several times, to compare (default: int8)",
+            help="may be given several times, to compare (default: native where built, else int8)",
         )
     else:
-        parser.add_argument("--backend", default="int8", choices=BACKENDS)
+        parser.add_argument(
+            "--backend", choices=BACKENDS, help="(default: native where it is built, else int8)"
+        )
     parser.add_argument(
         "--model",
         type=Path,
@@ -88,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
         return _classify(options)
     evaluation = evaluate(
         options.bundle,
-        options.backend or ["int8"],
+        options.backend or [default_backend()],
         options.images,
         options.split,
         options.model,
@@ -106,13 +113,16 @@ def _run(options: argparse.Namespace) -> int:
 def _classify(options: argparse.Namespace) -> int:
     if options.top_k < 1:
         raise InputError("--top-k must be at least 1")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold any bytes
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     recognizer = Recognizer.open(options.bundle, options.backend, options.model)
+    files = list(_files(options.images))
     failed = 0
-    for path, answer in recognizer.classify_files(_files(options.images), options.top_k):
+    for path, answer in recognizer.classify_files(files, options.top_k):
         if isinstance(answer, ImageError):
             failed += 1
             print(
-                json.dumps({"path": str(path), "error": str(answer)}, ensure_ascii=False)
+                f'{{"path": {_text(str(path))}, "error": {_text(str(answer))}}}'
                 if options.json
                 else f"{path}: error: {answer}"
             )
@@ -121,13 +131,15 @@ def _classify(options: argparse.Namespace) -> int:
     return 2 if failed else 0
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield files as they are given, and the images of a folder sorted by name."""
-    for path in paths:
-        if not path.is_dir():
-            yield path
+def _files(given: Sequence[str]) -> Iterator[Path | None]:
+    """Yield files as they are given, and the images of a folder sorted by name; None for ``-``."""
+    for name in given:
+        path = Path(name)
+        if name == "-" or not path.is_dir():
+            yield None if name == "-" else path
             continue
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        found = (p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        inside = sorted(p for p in found if not p.is_dir())
         if not inside:
             raise InputError(f"{path}: no image in this folder")
         yield from inside
@@ -144,7 +156,9 @@ def json_line(path: Path, p: Prediction) -> str:
 
 
 def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    """JSON string; a byte of a file's name that is not UTF-8 becomes a lone surrogate's escape."""
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub("[\\ud800-\\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _readable(path: Path, p: Prediction) -> str:

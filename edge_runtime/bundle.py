@@ -1,10 +1,11 @@
 """The bundle: ONE file with everything that a board needs to classify, and to prove that it can.
 
 Sections (docs/bundle.md): ``manifest`` and ``layers`` in JSON, ``weights`` as int8, ``scores`` as
-512 u64, ``golden`` vectors, and where a vendor's compiler made one, ``dpu_kernel``.
+u64, ``golden`` vectors, ``checks``, and where a vendor's compiler made one, ``dpu_kernel``.
 """
 
 import json
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,20 @@ import numpy as np
 
 from edge_runtime import container, integer, preprocess
 from edge_runtime.alphabet import Alphabet
+from edge_runtime.bundle_checks import (
+    MAX_GOLDEN,
+    MAX_JSON_DEPTH,
+    MAX_JSON_KEYS,
+    Checks,
+    check_limits,
+    check_plain,
+    score_bytes,
+)
 from edge_runtime.errors import BundleError, EdgeGlyphError, VerificationError
 from edge_runtime.files import write_bytes
-from edge_runtime.integer import AvgPool, Conv, Int8, IntegerNetwork, Layer
-from edge_runtime.scores import ScoreTable
+from edge_runtime.layer_rows import layer_of, row_of
+from edge_runtime.layers import Conv, Int8, IntegerNetwork, Layer
+from edge_runtime.scores import ScoreTable, WideScoreTable
 
 _COUNT = struct.Struct("<I")
 
@@ -27,12 +38,12 @@ class GoldenVectors:
     """Inputs with what every layer must make of them.
 
     inputs : int8 [N, height, width, channels];  checksums : [N][layers] CRC-32 of the outputs
-    logits : int8 [N, classes]
+    logits : int8 or int32 [N, classes]
     """
 
     inputs: Int8
     checksums: tuple[tuple[int, ...], ...]
-    logits: Int8
+    logits: integer.Logits
 
     @classmethod
     def record(cls, network: IntegerNetwork, inputs: Int8) -> "GoldenVectors":
@@ -47,6 +58,7 @@ class GoldenVectors:
 class Bundle:
     """A compiled classifier.
 
+    checks : checksums of what was compiled; taken of this bundle where none are given
     manifest : provenance and settings as JSON values; see docs/bundle.md for its keys
     dpu_kernel : the vendor compiler's output for one board, or empty
     """
@@ -54,8 +66,9 @@ class Bundle:
     name: str
     alphabet: Alphabet
     network: IntegerNetwork
-    scores: ScoreTable
+    scores: ScoreTable | WideScoreTable
     golden: GoldenVectors
+    checks: Checks | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     dpu_kernel: bytes = b""
 
@@ -63,9 +76,29 @@ class Bundle:
         classes = self.golden.logits.shape[-1]
         if len(self.alphabet) != classes:
             raise ValueError(f"{len(self.alphabet)} symbols, but the network has {classes} classes")
+        if self.network.int32_logits != isinstance(self.scores, WideScoreTable):
+            raise ValueError("the score table is not for the network's kind of logits")
+        if self.checks is None:
+            object.__setattr__(self, "checks", self.current_checks())
+
+    def current_checks(self) -> Checks:
+        """Take the checksums anew, of what this bundle holds now."""
+        return Checks.of(self.network, self.scores, self.alphabet)
 
     def self_test(self) -> None:
-        """Run the golden vectors; `VerificationError` names the first layer that differs."""
+        """Compare the checksums, then run the golden vectors.
+
+        Raises
+        ------
+        VerificationError
+            Names the first layer (or table) that differs.
+        """
+        if self.checks is not None:
+            changed = self.checks.first_difference(self.current_checks(), self.network)
+            if changed:
+                raise VerificationError(
+                    f"self-test of bundle {self.name!r} failed: {changed}; compile the bundle again"
+                )
         for i, expected in enumerate(self.golden.checksums):
             found = integer.checksums(self.network, self.golden.inputs[i : i + 1])
             for layer, want, have in zip(self.network.layers, expected, found, strict=True):
@@ -94,8 +127,9 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         "manifest": _json(manifest),
         "layers": _json(layers),
         "weights": weights,
-        "scores": struct.pack("<512Q", *bundle.scores.softmax, *bundle.scores.fake),
+        "scores": score_bytes(bundle.scores),
         "golden": _pack_golden(bundle.golden),
+        "checks": (bundle.checks or bundle.current_checks()).pack(),
     }
     if bundle.dpu_kernel:
         sections["dpu_kernel"] = bundle.dpu_kernel
@@ -120,26 +154,33 @@ def read_bundle(path: Path) -> Bundle:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from None
     sections = container.unpack(data, str(path))
     try:
-        manifest = json.loads(sections["manifest"])
-        network = _unpack_layers(json.loads(sections["layers"]), sections["weights"])
+        manifest = _from_json(sections["manifest"])
+        network = _unpack_layers(_from_json(sections["layers"]), sections["weights"])
         if manifest["preprocessing"]["version"] != preprocess.VERSION:
             raise ValueError(
                 f"preprocessing version {manifest['preprocessing']['version']}, "
                 f"this program has {preprocess.VERSION}"
             )
-        table = struct.unpack("<512Q", sections["scores"])
         return Bundle(
             name=str(manifest["name"]),
             alphabet=Alphabet(tuple(manifest["alphabet"])),
             network=network,
-            scores=ScoreTable(table[:256], table[256:]),
+            scores=_unpack_scores(sections["scores"], network.int32_logits),
             golden=_unpack_golden(sections["golden"], network),
+            checks=Checks.unpack(sections["checks"], len(network.layers)),
             manifest=manifest,
             dpu_kernel=sections.get("dpu_kernel", b""),
         )
     except KeyError as error:
         raise BundleError(f"{path}: lacks {error}; compile it again") from None
-    except (ValueError, TypeError, AttributeError, struct.error, EdgeGlyphError) as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        struct.error,
+        EdgeGlyphError,
+    ) as error:
         raise BundleError(f"{path}: not a usable bundle ({error})") from None
 
 
@@ -147,94 +188,95 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False).encode("utf-8")
 
 
+def _from_json(data: bytes) -> Any:
+    """Read strict JSON: UTF-8, no key twice, no NaN, limited depth."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) != len(keys) or len(keys) > MAX_JSON_KEYS:
+            raise ValueError(f"a key occurs twice, or too many keys: {', '.join(keys)[:200]}")
+        return dict(pairs)
+
+    def refuse(text: str) -> None:
+        raise ValueError(f"{text} is no JSON")
+
+    value = json.loads(data.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+    _check_json(value, 0)
+    return value
+
+
+def _check_json(value: Any, depth: int) -> None:
+    """Refuse what is nested too deep, and texts that no other reader takes."""
+    if isinstance(value, dict | list):
+        if depth == MAX_JSON_DEPTH:
+            raise ValueError(f"JSON nested more than {MAX_JSON_DEPTH} deep")
+        for inner in [*value, *value.values()] if isinstance(value, dict) else value:
+            _check_json(inner, depth + 1)
+    elif isinstance(value, str) and ("\0" in value or not value.isprintable()):
+        value.encode("utf-8")  # half of a surrogate pair: UnicodeEncodeError is a ValueError
+        if "\0" in value:
+            raise ValueError("a zero character in a text")
+
+
 def _pack_layers(network: IntegerNetwork) -> tuple[dict[str, Any], bytes]:
     weights = bytearray()
     rows: list[dict[str, Any]] = []
     for layer in network.layers:
-        row: dict[str, Any] = {"name": layer.name, "source": layer.source}
+        row = row_of(layer)
         if isinstance(layer, Conv):
-            row |= {
-                "kind": "conv",
-                "weights": {"offset": len(weights), "shape": list(layer.weights.shape)},
-                "bias": {"offset": len(weights) + layer.weights.size},
-                "stride": list(layer.stride),
-                "pad": list(layer.pad),
-                "relu": layer.relu,
-                "shift_cut": layer.shift_cut,
-                "shift_bias": layer.shift_bias,
-            }
-            weights += layer.weights.tobytes() + layer.bias.tobytes()
-        else:
-            row |= {
-                "kind": "avg_pool",
-                "kernel": list(layer.kernel),
-                "stride": list(layer.stride),
-                "multiplier": layer.multiplier,
-                "shift": layer.shift,
-            }
-        rows.append(row | {"fix_point": layer.fix_point})
+            row["weights"] = {"offset": len(weights), "shape": list(layer.weights.shape)}
+            weights += layer.weights.tobytes()
+            row["bias"] = {"offset": len(weights)}
+            weights += layer.bias.tobytes()
+        rows.append(row)
     head = {"shape": list(network.input_shape), "fix_point": network.input_fix_point}
     return {"input": head, "layers": rows}, bytes(weights)
 
 
 def _unpack_layers(table: dict[str, Any], weights: bytes) -> IntegerNetwork:
-    shape = tuple(table["input"]["shape"])
-    if len(shape) != 3 or not all(isinstance(n, int) and 1 <= n <= 4096 for n in shape):
-        raise ValueError(f"input shape {shape}")
+    check_plain(table)
+    shape, fix_point = tuple(table["input"]["shape"]), table["input"]["fix_point"]
+    if (shape, fix_point) != ((preprocess.SIDE, preprocess.SIDE, 1), preprocess.FIX_POINT):
+        raise ValueError(
+            f"input {shape} at fix point {fix_point}, but preprocessing makes "
+            f"{preprocess.SIDE}×{preprocess.SIDE}×1 at {preprocess.FIX_POINT}"
+        )
     layers = tuple(_unpack_layer(row, weights) for row in table["layers"])
-    return IntegerNetwork(shape, int(table["input"]["fix_point"]), layers)
+    network = IntegerNetwork(shape, fix_point, layers)
+    check_limits(network)
+    return network
 
 
 def _unpack_layer(row: dict[str, Any], weights: bytes) -> Layer:
-    name, source, fix_point = str(row["name"]), int(row["source"]), int(row["fix_point"])
-    if row["kind"] == "conv":
-        shape = tuple(int(n) for n in row["weights"]["shape"])
-        return Conv(
-            name,
-            source,
-            _int8(weights, int(row["weights"]["offset"]), shape),
-            _int8(weights, int(row["bias"]["offset"]), shape[:1]),
-            _pair(row["stride"]),
-            _four(row["pad"]),
-            bool(row["relu"]),
-            int(row["shift_cut"]),
-            int(row["shift_bias"]),
-            fix_point,
-        )
-    if row["kind"] == "avg_pool":
-        return AvgPool(
-            name,
-            source,
-            _pair(row["kernel"]),
-            _pair(row["stride"]),
-            int(row["multiplier"]),
-            int(row["shift"]),
-            fix_point,
-        )
-    raise ValueError(f"layer {name} is of unknown kind {row['kind']!r}")
+    if "weights" not in row:
+        return layer_of(row)
+    shape = tuple(int(n) for n in row["weights"]["shape"])
+    return layer_of(
+        row,
+        _int8(weights, int(row["weights"]["offset"]), shape),
+        _int8(weights, int(row["bias"]["offset"]), shape[:1]),
+    )
 
 
 def _int8(weights: bytes, offset: int, shape: tuple[int, ...]) -> Int8:
-    count = int(np.prod(shape, dtype=np.int64))
-    if min(shape) < 1 or offset < 0 or offset + count > len(weights):
+    count = math.prod(shape)
+    if len(shape) not in (1, 4) or min(shape) < 1 or offset < 0 or offset + count > len(weights):
         raise ValueError(f"weights {shape} at {offset} lie outside their section")
     return np.frombuffer(weights, np.int8, count, offset).reshape(shape)
 
 
-def _pair(values: Any) -> tuple[int, int]:
-    first, second = (int(v) for v in values)
-    return first, second
-
-
-def _four(values: Any) -> tuple[int, int, int, int]:
-    a, b, c, d = (int(v) for v in values)
-    return a, b, c, d
+def _unpack_scores(data: bytes, int32_logits: bool) -> ScoreTable | WideScoreTable:
+    if not int32_logits:
+        table = struct.unpack("<512Q", data)
+        return ScoreTable(table[:256], table[256:])
+    table = struct.unpack("<769Q", data)
+    return WideScoreTable(table[:256], table[256:512], table[512:768], table[768])
 
 
 def _pack_golden(golden: GoldenVectors) -> bytes:
     out = bytearray(_COUNT.pack(len(golden.inputs)))
     for x, sums, logits in zip(golden.inputs, golden.checksums, golden.logits, strict=True):
-        out += x.tobytes() + struct.pack(f"<{len(sums)}I", *sums) + logits.tobytes()
+        out += x.tobytes() + struct.pack(f"<{len(sums)}I", *sums) + integer.output_bytes(logits)
     return bytes(out)
 
 
@@ -243,14 +285,15 @@ def _unpack_golden(data: bytes, network: IntegerNetwork) -> GoldenVectors:
     shape = network.input_shape
     pixels, layers = int(np.prod(shape)), len(network.layers)
     classes = network.classes
+    dtype = "<i4" if network.int32_logits else "i1"
     record = np.dtype(
-        [("x", "i1", (pixels,)), ("sums", "<u4", (layers,)), ("logits", "i1", (classes,))]
+        [("x", "i1", (pixels,)), ("sums", "<u4", (layers,)), ("logits", dtype, (classes,))]
     )
-    if count < 1 or len(data) != _COUNT.size + count * record.itemsize:
+    if not 1 <= count <= MAX_GOLDEN or len(data) != _COUNT.size + count * record.itemsize:
         raise ValueError(f"{count} golden vectors do not fill their section")
     rows = np.frombuffer(data, record, count, _COUNT.size)
     return GoldenVectors(
         rows["x"].reshape(count, *shape),
         tuple(tuple(int(s) for s in row) for row in rows["sums"]),
-        rows["logits"].reshape(count, classes),
+        rows["logits"].reshape(count, classes).astype(dtype.lstrip("<")),
     )

@@ -16,6 +16,7 @@ _COMMANDS = {
     "train": ("semi_supervised", "train the semi-supervised GAN"),
     "freeze": ("semi_supervised", "export the trained network"),
     "quantize": ("quantize", "turn a frozen network into integers"),
+    "check": ("quantize", "say which operators of a network a DPU runs"),
     "compile": ("quantize", "make a bundle for a board"),
     "verify": ("quantize", "prove that all integer forms agree"),
     "info": ("quantize", "show a bundle's layers and fix points"),

@@ -2,26 +2,41 @@
 
 The rules are part of the preprocessing specification (docs/preprocessing.md): 16-bit samples
 lose their low byte, transparency is laid over white, and color becomes gray by fixed integer
-weights, so that any implementation arrives at the same bytes.
+weights, so that any implementation arrives at the same bytes, and refuses the same files.
 """
 
 import io
-import warnings
+import sys
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
+from edge_runtime import bmp, png, pnm
 from edge_runtime.errors import ImageError
+from edge_runtime.pixels import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    Damage,
+    Gray,
+    TooLarge,
+    check_size,
+    gray_of,
+)
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_FILE_BYTES",
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "Gray",
+    "decode_gray",
+    "read_gray",
+    "read_image_bytes",
+    "read_standard_input",
+]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm"})
 MAX_FILE_BYTES = 64 * 2**20
-MAX_PIXELS = 64 * 10**6
-MAX_SIDE = 16384
-_FORMATS = ("PNG", "JPEG", "BMP", "PPM")
-
-Gray = npt.NDArray[np.uint8]
 
 
 def read_gray(path: Path) -> Gray:
@@ -41,14 +56,19 @@ def read_image_bytes(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ImageError(f"{path}: {size:,} bytes is over the limit of {MAX_FILE_BYTES:,}")
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror})") from None
-    if not data:
-        raise ImageError(f"{path}: the file is empty (0 bytes); replace or remove it")
-    return data
+
+
+def read_standard_input() -> Gray:
+    """Read one encoded image from standard input as gray pixels."""
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"-: {len(data):,} bytes is over the limit of {MAX_FILE_BYTES:,}")
+    return decode_gray(data, "-")
 
 
 def decode_gray(data: bytes, name: str) -> Gray:
@@ -56,40 +76,41 @@ def decode_gray(data: bytes, name: str) -> Gray:
 
     ``name`` stands for the image in error messages.
     """
+    if not data:
+        raise ImageError(f"{name}: the file is empty (0 bytes); replace or remove it")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own size limit; ours is checked below
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-            raise ImageError(
-                f"{name}: {image.width}×{image.height} pixels is over the limit of "
-                f"{MAX_PIXELS:,} in all and {MAX_SIDE:,} a side; make it smaller"
-            )
+        return _decode(data, name)
+    except TooLarge as size:
+        raise ImageError(
+            f"{name}: {size.width}×{size.height} pixels is over the limit of "
+            f"{MAX_PIXELS:,} in all and {MAX_SIDE:,} a side; make it smaller"
+        ) from None
+    except Damage as damage:
+        raise ImageError(f"{name}: damaged or truncated image ({damage})") from None
+
+
+def _decode(data: bytes, name: str) -> Gray:
+    """Decode by the file's own first bytes."""
+    if data.startswith(png.MAGIC):
+        return png.decode(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        return _decode_jpeg(data)
+    if data.startswith(b"BM"):
+        return bmp.decode(data)
+    if data[:1] == b"P" and data[1:2] in (b"1", b"2", b"3", b"4", b"5", b"6"):
+        return pnm.decode(data)
+    raise ImageError(f"{name}: not a PNG, JPEG, BMP, PGM or PPM image")
+
+
+def _decode_jpeg(data: bytes) -> Gray:
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    try:
+        image = JpegImageFile(io.BytesIO(data))
+        check_size(*image.size)
         image.load()
-    except UnidentifiedImageError:
-        raise ImageError(f"{name}: not a PNG, JPEG, BMP, PGM or PPM image") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name}: more than {MAX_PIXELS:,} pixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        reason = str(error) or type(error).__name__
-        raise ImageError(f"{name}: damaged or truncated image ({reason})") from None
-    return _to_gray(image)
-
-
-def _to_gray(image: Image.Image) -> Gray:
-    if image.mode.startswith("I"):  # 16-bit gray
-        wide = np.asarray(image).astype(np.int64)
-        high: Gray = np.clip(wide >> 8, 0, 255).astype(np.uint8)
-        return high
-    transparent = "A" in image.getbands() or "transparency" in image.info
-    if transparent:
-        rgba = np.asarray(image.convert("RGBA")).astype(np.int32)
-        alpha = rgba[..., 3:]
-        rgb = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    elif image.mode in ("L", "1"):
-        return np.asarray(image.convert("L"))
-    else:
-        rgb = np.asarray(image.convert("RGB")).astype(np.int32)
-    weighted = 4899 * rgb[..., 0] + 9617 * rgb[..., 1] + 1868 * rgb[..., 2]
-    gray: Gray = ((weighted + 8192) >> 14).astype(np.uint8)
-    return gray
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError):
+        raise Damage("JPEG data") from None
+    if image.mode == "L":
+        return np.asarray(image)
+    return gray_of(np.asarray(image.convert("RGB")))

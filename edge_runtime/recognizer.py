@@ -7,10 +7,10 @@ import numpy as np
 
 from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import ImageError
-from edge_runtime.images import Gray, read_gray
-from edge_runtime.integer import Int8
+from edge_runtime.images import Gray, read_gray, read_standard_input
+from edge_runtime.layers import Int8
 from edge_runtime.preprocess import preprocess
-from edge_runtime.runners import Logits, Runner, open_runner
+from edge_runtime.runners import Logits, Runner, default_backend, open_runner
 from edge_runtime.scores import Millionths, Prediction, float_probabilities, predictions
 
 
@@ -27,10 +27,12 @@ class Recognizer:
         self._runner = runner
 
     @classmethod
-    def open(cls, path: Path, backend: str = "int8", model: Path | None = None) -> "Recognizer":
+    def open(
+        cls, path: Path, backend: str | None = None, model: Path | None = None
+    ) -> "Recognizer":
         """Read a bundle and make a back end ready; its self-test runs here, once."""
         bundle = read_bundle(path)
-        return cls(bundle, open_runner(backend, bundle, path, model))
+        return cls(bundle, open_runner(backend or default_backend(), bundle, path, model))
 
     @property
     def integer(self) -> bool:
@@ -48,20 +50,24 @@ class Recognizer:
     def scores(self, inputs: Int8) -> tuple[Logits, Millionths, Millionths]:
         """Logits [N, classes], class probabilities [N, classes] and p_real [N] of int8 inputs."""
         logits = self._runner.run(inputs)
-        if logits.dtype == np.int8:
-            probabilities, p_real = self.bundle.scores.probabilities(logits.astype(np.int8))
+        if self._runner.integer:
+            probabilities, p_real = self.bundle.scores.probabilities(logits)
         else:
             probabilities, p_real = float_probabilities(logits.astype(np.float32))
         return logits, probabilities, p_real
 
     def classify_files(
-        self, paths: Iterable[Path], top_k: int = 3, batch: int = 64
+        self, paths: Iterable[Path | None], top_k: int = 3, batch: int = 64
     ) -> Iterator[tuple[Path, Prediction | ImageError]]:
-        """Classify files in order; a file that cannot be read yields its error instead."""
+        """Classify files in order; a file that cannot be read yields its error instead.
+
+        None stands for an image on standard input, whose path is given as ``-``.
+        """
         waiting: list[tuple[Path, Gray | ImageError]] = []
-        for path in paths:
+        for given in paths:
+            path = given or Path("-")
             try:
-                waiting.append((path, read_gray(path)))
+                waiting.append((path, read_gray(path) if given else read_standard_input()))
             except ImageError as error:
                 waiting.append((path, error))
             if len(waiting) == batch:

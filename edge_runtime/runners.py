@@ -1,5 +1,6 @@
 """Back ends: each runs the network on a batch of preprocessed inputs and returns logits.
 
+``native``          the on-board C++ engine on this machine (`make runtime`)
 ``int8``            the integer reference in NumPy, from the bundle alone
 ``onnx-int8``       the same integers in stock ONNX Runtime (model_int8.onnx)
 ``onnx``            the float network in ONNX Runtime (model.onnx)
@@ -21,11 +22,12 @@ from edge_runtime import integer
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of
-from edge_runtime.integer import Int8
+from edge_runtime.layers import Int8
+from edge_runtime.native import NativeRunner, is_built
 from edge_runtime.preprocess import to_float
 from edge_runtime.tensorflow_import import import_tensorflow
 
-Logits = npt.NDArray[np.int8] | npt.NDArray[np.float32]
+Logits = npt.NDArray[Any]  # int8 or int32 of an integer network, float32 of a float one
 
 
 class Runner(Protocol):
@@ -48,7 +50,7 @@ class Int8Runner:
         self._network = bundle.network
 
     def run(self, inputs: Int8) -> Logits:
-        """Logits int8 [N, classes]."""
+        """Logits int8 or int32 [N, classes]."""
         return integer.run(self._network, inputs)
 
 
@@ -82,7 +84,7 @@ class OnnxRunner:
                 )
 
     def run(self, inputs: Int8) -> Logits:
-        """Logits [N, classes]: int8 from the integer model, float32 from the float one."""
+        """Logits [N, classes]: integers from the integer model, float32 from the float one."""
         fed = inputs if self.integer else to_float(inputs)
         (logits,) = self._session.run([self._output], {self._input: fed})
         found: Logits = logits.reshape(len(inputs), -1)
@@ -139,7 +141,12 @@ _MODEL_FILES = {
     "tf": "frozen_model.pb",
     "tf-saved-model": "saved_model",
 }
-BACKENDS = ("int8", *_MODEL_FILES)
+BACKENDS = ("native", "int8", *_MODEL_FILES)
+
+
+def default_backend() -> str:
+    """``native`` where it is built, else the reference; both give the same integers."""
+    return "native" if is_built() else "int8"
 
 
 def open_runner(backend: str, bundle: Bundle, bundle_path: Path, model: Path | None) -> Runner:
@@ -154,6 +161,8 @@ def open_runner(backend: str, bundle: Bundle, bundle_path: Path, model: Path | N
     """
     if backend == "int8":
         return Int8Runner(bundle)
+    if backend == "native":
+        return NativeRunner(bundle_path, bundle.network.int32_logits)
     if backend not in _MODEL_FILES:
         raise InputError(f"no back end {backend!r}; there are {', '.join(BACKENDS)}")
     path = model or _model_beside(bundle, bundle_path, _MODEL_FILES[backend])

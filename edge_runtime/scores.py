@@ -5,7 +5,7 @@ is the discriminator too, and the implicit class "fake" has logit 0 (Salimans et
 "Improved techniques for training GANs", section 5).
 
 An integer network's logits q stand for z = q · 2^-fix_point / (logit_scale · temperature). Their
-probabilities come from two tables of integers that the bundle carries, in integer arithmetic,
+probabilities come from tables of integers that the bundle carries, in integer arithmetic,
 because exp() differs between C libraries and the printed text must not. All probabilities are
 millionths; ties go to the lowest class.
 """
@@ -22,6 +22,8 @@ from edge_runtime.alphabet import Alphabet
 MILLION = 1_000_000
 _ONE = 1 << 30  # exp(0) in the table
 _CAP = 1 << 62
+_WIDE_LIMIT = 1 << 24
+_NOTHING = 22.0  # 2^30 · exp(-22) is 0.3
 
 Millionths = npt.NDArray[np.int64]
 
@@ -71,6 +73,65 @@ class ScoreTable:
         return probabilities, _millionths(total, total + fake)
 
 
+@dataclass(frozen=True)
+class WideScoreTable:
+    """Exponentials of every difference that int32 logits can have, as products of three.
+
+    For a difference d, in units of 2^shift: with d = (a · 256 + b) · 256 + c, at most 2^24 - 1,
+    exp(-d · unit) is coarse[a] · middle[b] · fine[c], each times 2^30. ``shift`` is 0 unless the
+    logits are so fine that 2^24 units are less than 22, where 2^30 · exp(-22) is below one half.
+    """
+
+    coarse: tuple[int, ...]
+    middle: tuple[int, ...]
+    fine: tuple[int, ...]
+    shift: int
+
+    def __post_init__(self) -> None:
+        for table in (self.coarse, self.middle, self.fine):
+            if len(table) != 256 or table[0] != _ONE or not all(0 <= e <= _ONE for e in table):
+                raise ValueError("a wide score table has three of 256 entries in 0..2^30")
+        if not 0 <= self.shift <= 31:
+            raise ValueError(f"the shift of a wide score table is {self.shift}, not in 0..31")
+
+    @classmethod
+    def build(cls, fix_point: int, logit_scale: float, temperature: float) -> "WideScoreTable":
+        """Build the tables for logits at ``fix_point``."""
+        unit = 2.0**-fix_point / (logit_scale * temperature)
+        shift = 0
+        while unit * _WIDE_LIMIT < _NOTHING and shift < 31:
+            shift, unit = shift + 1, 2 * unit
+        coarse, middle, fine = (
+            tuple(round(_ONE * math.exp(-i * weight * unit)) for i in range(256))
+            for weight in (65536, 256, 1)
+        )
+        return cls(coarse, middle, fine, shift)
+
+    def probabilities(self, logits: npt.NDArray[np.int32]) -> tuple[Millionths, Millionths]:
+        """Class probabilities [N, classes] and p_real [N] of int32 logits [N, classes].
+
+        As in `ScoreTable`, with E_i = exponential(max - q_i). The weight of "fake" is
+        exponential(max), or 2^60 // exponential(-max) where max is negative.
+        """
+        wide = logits.astype(np.int64)
+        largest = wide.max(axis=1)
+        weights = self._exponential(largest[:, np.newaxis] - wide)
+        total = weights.sum(axis=1, dtype=np.uint64)
+        beside = self._exponential(np.abs(largest))
+        inverse = np.uint64(_ONE * _ONE) // np.maximum(beside, np.uint64(1))
+        fake = np.where(largest < 0, inverse, beside)
+        return _millionths(weights, total[:, np.newaxis]), _millionths(total, total + fake)
+
+    def _exponential(self, difference: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+        """Return round(2^30 · exp(-difference · unit)), rounded after each product."""
+        d = np.minimum(difference >> self.shift, _WIDE_LIMIT - 1)
+        found = np.array(self.coarse, np.uint64)[d >> 16]
+        for table, index in ((self.middle, (d >> 8) & 255), (self.fine, d & 255)):
+            product = found * np.array(table, np.uint64)[index]
+            found = (product + np.uint64(_ONE // 2)) >> np.uint64(30)
+        return np.asarray(found, np.uint64)
+
+
 def float_probabilities(
     logits: npt.NDArray[np.floating],
 ) -> tuple[Millionths, Millionths]:
@@ -103,6 +164,14 @@ class Prediction:
     p_real: int
     top: tuple[tuple[str, int], ...]
     logits: tuple[int | float, ...]
+
+
+def build_table(
+    int32_logits: bool, fix_point: int, logit_scale: float, temperature: float
+) -> ScoreTable | WideScoreTable:
+    """Build the table for int8 or for int32 logits at ``fix_point``."""
+    kind = WideScoreTable if int32_logits else ScoreTable
+    return kind.build(fix_point, logit_scale, temperature)
 
 
 def predictions(

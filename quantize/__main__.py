@@ -1,4 +1,4 @@
-"""Command line: ``python -m quantize run | compile | verify | info``."""
+"""Command line: ``python -m quantize run | check | compile | verify | info``."""
 
 import argparse
 import sys
@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands.add_parser("run", help="quantize a frozen graph or an ONNX model"))
+    _add_check(commands.add_parser("check", help="say which operators a DPU runs"))
     _add_compile(commands.add_parser("compile", help="make a bundle of what run wrote"))
 
     verify = commands.add_parser("verify", help="prove that all integer forms agree")
@@ -53,7 +54,25 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--method",
         choices=METHODS,
-        help="rule for fix points; best tries all and keeps the one nearest to float (default)",
+        help="how to quantize; best tries all and keeps what is nearest to float (default)",
+    )
+    run.add_argument(
+        "--head",
+        choices=("auto", "dpu", "cpu"),
+        help="last layer: dpu gives int8 logits, cpu leaves it to the CPU with int32 ones; auto "
+        "(default) is cpu where method best would give int8 logits that tie too often",
+    )
+    run.add_argument(
+        "--bias",
+        choices=("board", "evaluation"),
+        help="read a bias finer than its sums as the board does (default), or as the vendor's "
+        "evaluation graph",
+    )
+    run.add_argument(
+        "--align-pool",
+        action="store_true",
+        default=None,
+        help="give what a pool reads the fix point of what it makes",
     )
     run.add_argument("--input-node", metavar="NAME", help="input of the graph")
     run.add_argument("--output-node", metavar="NAME", help="logits of the graph")
@@ -86,6 +105,15 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, metavar="MODEL", help="frozen graph .pb, or .onnx")
+    parser.add_argument(
+        "--target", default="B1152", metavar="SIZE", help="B512 to B4096 (default: B1152)"
+    )
+    parser.add_argument("--input-node", metavar="NAME", help="input of the graph")
+    parser.add_argument("--output-node", metavar="NAME", help="logits of the graph")
+
+
 def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quantized", type=Path, required=True, metavar="DIR", help="where run wrote its files"
@@ -102,9 +130,14 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    return {"run": _quantize, "compile": _compile, "verify": _verify, "info": _info}[
-        options.command
-    ](options)
+    steps = {
+        "run": _quantize,
+        "check": _check,
+        "compile": _compile,
+        "verify": _verify,
+        "info": _info,
+    }
+    return steps[options.command](options)
 
 
 def _quantize(options: argparse.Namespace) -> int:
@@ -115,6 +148,9 @@ def _quantize(options: argparse.Namespace) -> int:
     settings = load_settings(
         options.preset,
         method=options.method,
+        head=options.head,
+        bias=options.bias,
+        align_pool=options.align_pool,
         calibration_count=options.calibration_count,
         calib_batch_size=options.calib_batch_size,
         max_accuracy_loss=options.max_accuracy_loss,
@@ -136,6 +172,14 @@ def _quantize(options: argparse.Namespace) -> int:
     )
     print(summary(result, options.output))
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from quantize.check import check
+
+    report = check(options.model, options.target, options.input_node, options.output_node)
+    print(report.text())
+    return 0 if report.fits else 1
 
 
 def _compile(options: argparse.Namespace) -> int:

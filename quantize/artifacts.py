@@ -7,7 +7,7 @@ holds an int8 array for each weight and bias, under the tensor's name.
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,20 @@ from edge_runtime import __version__
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.files import sha256_of, write_bytes, write_json
-from edge_runtime.integer import AvgPool, Conv, Int8, IntegerNetwork, Layer
+from edge_runtime.layer_rows import layer_of, row_of
+from edge_runtime.layers import Conv, Int8, IntegerNetwork, Layer
 from quantize.lower import TensorNames
 
-SCHEMA = 1
+SCHEMA = 2
 JSON_NAME = "quantization.json"
 WEIGHTS_NAME = "quantized.npz"
 CALIBRATION_NAME = "calibration.npz"
 ONNX_NAME = "model_int8.onnx"
+QDQ_NAME = "model_qdq.onnx"
+EVAL_NAME = "quantize_eval_model.pb"
+STOCK_NAME = "quantize_eval_stock.pb"
+PAGE_NAME = "quantization.html"
+DEPLOY_NAME = "deploy_model.pb"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Quantization:
     """A quantized network with its history.
 
     tensors : names in the source graph, layer by layer
+    bias_positions : of every bias as its method found it, which may be finer than the layer's
+        sums; the integers have the position of the sums then
     provenance : the JSON's other entries: source, method, calibration, accuracy, settings, …
     """
 
@@ -40,12 +48,17 @@ class Quantization:
     tensors: tuple[TensorNames, ...]
     alphabet: Alphabet | None
     logit_scale: float
+    bias_positions: dict[str, int]
     provenance: dict[str, Any]
 
     @property
     def classes(self) -> int:
         """Number of logits."""
         return self.network.classes
+
+    def with_provenance(self, **entries: Any) -> "Quantization":
+        """Return a copy with more entries in its history."""
+        return replace(self, provenance=self.provenance | entries)
 
     def fix_points(self) -> dict[str, dict[str, Any]]:
         """Kind and fix point of every tensor, by its name in the source graph."""
@@ -55,15 +68,14 @@ class Quantization:
         }
         for layer, names in zip(network.layers, self.tensors, strict=True):
             if isinstance(layer, Conv) and names.weight is not None and names.bias is not None:
-                entry = (
-                    network.layers[layer.source].fix_point
-                    if layer.source >= 0
-                    else (network.input_fix_point)
-                )
+                entry = network.fix_point(layer.source)
                 weight = layer.shift_cut + layer.fix_point - entry
                 found[names.weight] = {"kind": "weight", "fix_point": weight}
                 bias = weight + entry - layer.shift_bias
-                found[names.bias] = {"kind": "bias", "fix_point": bias}
+                chosen = self.bias_positions[names.bias]
+                found[names.bias] = {"kind": "bias", "fix_point": chosen}
+                if chosen != bias:
+                    found[names.bias]["integer_fix_point"] = bias
             found[names.activation] = {"kind": "activation", "fix_point": layer.fix_point}
         return found
 
@@ -102,29 +114,10 @@ def write_quantization(folder: Path, quantization: Quantization) -> None:
 
 
 def _row(layer: Layer, names: TensorNames) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": layer.name,
-        "source": layer.source,
-        "activation": names.activation,
-    }
+    row = row_of(layer) | {"activation_tensor": names.activation}
     if isinstance(layer, Conv):
-        return row | {
-            "kind": "conv",
-            "weight": names.weight,
-            "bias": names.bias,
-            "stride": list(layer.stride),
-            "pad": list(layer.pad),
-            "relu": layer.relu,
-            "shift_cut": layer.shift_cut,
-            "shift_bias": layer.shift_bias,
-        }
-    return row | {
-        "kind": "avg_pool",
-        "kernel": list(layer.kernel),
-        "stride": list(layer.stride),
-        "multiplier": layer.multiplier,
-        "shift": layer.shift,
-    }
+        row |= {"weight": names.weight, "bias": names.bias}
+    return row
 
 
 def read_quantization(folder: Path) -> Quantization:
@@ -175,44 +168,24 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
     layers: list[Layer] = []
     names: list[TensorNames] = []
     for row in table["layers"]:
-        fix_point = int(tensors[row["activation"]]["fix_point"])
-        stride_h, stride_w = row["stride"]
-        if row["kind"] == "conv":
-            top, bottom, left, right = row["pad"]
-            layers.append(
-                Conv(
-                    row["name"],
-                    row["source"],
-                    arrays[row["weight"]],
-                    arrays[row["bias"]],
-                    (stride_h, stride_w),
-                    (top, bottom, left, right),
-                    row["relu"],
-                    row["shift_cut"],
-                    row["shift_bias"],
-                    fix_point,
-                )
-            )
-            names.append(TensorNames(row["activation"], row["weight"], row["bias"]))
-        else:
-            kernel_h, kernel_w = row["kernel"]
-            layers.append(
-                AvgPool(
-                    row["name"],
-                    row["source"],
-                    (kernel_h, kernel_w),
-                    (stride_h, stride_w),
-                    row["multiplier"],
-                    row["shift"],
-                    fix_point,
-                )
-            )
-            names.append(TensorNames(row["activation"]))
+        weight, bias = row.get("weight"), row.get("bias")
+        layers.append(layer_of(row, *(() if weight is None else (arrays[weight], arrays[bias]))))
+        names.append(TensorNames(row["activation_tensor"], weight, bias))
     name, (height, width, channels) = table["input"]["name"], table["input"]["shape"]
     network = IntegerNetwork(
         (height, width, channels), int(tensors[name]["fix_point"]), tuple(layers)
     )
-    kept = ("source", "method", "logit_errors", "calibration", "accuracy", "settings")
+    kept = (
+        "source",
+        "method",
+        "logit_errors",
+        "ties",
+        "stock_output",
+        "analysis",
+        "calibration",
+        "accuracy",
+        "settings",
+    )
     symbols = table["alphabet"]
     return Quantization(
         network,
@@ -220,5 +193,6 @@ def _parse(table: dict[str, Any], arrays: dict[str, Int8]) -> Quantization:
         tuple(names),
         None if symbols is None else Alphabet(tuple(symbols)),
         float(table["logit_scale"]),
+        {each.bias: int(tensors[each.bias]["fix_point"]) for each in names if each.bias},
         {key: table[key] for key in kept},
     )

@@ -22,17 +22,23 @@ FixPoints = dict[str, int]  # of every tensor, by its name in the graph
 
 
 def calibrate(
-    graph: Graph, inputs: Float, rule: str, batch: int, input_fix_point: int | None = None
+    graph: Graph,
+    inputs: Float,
+    rule: str,
+    batch: int,
+    input_fix_point: int | None = None,
+    align_pool: bool = False,
 ) -> FixPoints:
     """Return the fix point of the input, of all weights, biases and activations.
 
     Parameters
     ----------
-    graph : a simplified graph (INPUT, CONST, CONV, AVG_POOL)
+    graph : a simplified graph
     inputs : float32 [N, height, width, channels]
     rule : a key of `fix_points.RULES`; the input always follows non-overflow
     batch : inputs per batch; the last one may be smaller
     input_fix_point : given where the preprocessing already fixes it
+    align_pool : give what a pool reads the position of what it makes, as a later vendor option does
 
     Raises
     ------
@@ -55,7 +61,7 @@ def calibrate(
                 "or train longer if they are"
             )
         found[name] = fix_points.most_frequent(told)
-    return _limited(graph, found)
+    return limited(graph, found, align_pool, input_fix_point is not None)
 
 
 def constant_fix_points(graph: Graph, choose: Callable[[Float, Any], int]) -> FixPoints:
@@ -116,12 +122,37 @@ def pool_correction(node: Node) -> float:
     return kernel_h * kernel_w * multiplier / float(1 << shift)
 
 
-def _limited(graph: Graph, positions: FixPoints) -> FixPoints:
-    limited = dict(positions)
+def limited(
+    graph: Graph, positions: FixPoints, align_pool: bool = False, input_is_fixed: bool = False
+) -> FixPoints:
+    """Move positions to where the DPU can work with them, in the vendor's order.
+
+    All inputs of a concatenation, and its output, take the smallest of their positions; then,
+    where asked for, a pool's input that of its output; then weights and biases follow from what
+    the DPU can shift by.
+    """
+    found = dict(positions)
+    fixed = graph.input if input_is_fixed else None
+    while True:
+        before = dict(found)
+        for node in graph.nodes.values():
+            if node.op is Op.CONCAT:
+                _align_concat(found, node, fixed)
+        if found == before:
+            break
+    for node in graph.nodes.values() if align_pool else ():
+        if node.op in (Op.AVG_POOL, Op.MAX_POOL) and node.inputs[0] != fixed:
+            found[node.inputs[0]] = found[node.name]
     for node in graph.nodes.values():
         if node.op is Op.CONV:
             x, weights, bias = node.inputs
-            limited[weights], limited[bias] = fix_points.limited(
-                limited[x], limited[weights], limited[bias], limited[node.name]
+            found[weights], found[bias] = fix_points.limited(
+                found[x], found[weights], found[bias], found[node.name]
             )
-    return limited
+    return found
+
+
+def _align_concat(positions: FixPoints, node: Node, fixed: str | None) -> None:
+    members = (*node.inputs, node.name)
+    common = positions[fixed] if fixed in members else min(positions[name] for name in members)
+    positions.update(dict.fromkeys(members, common))

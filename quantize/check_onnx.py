@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import MissingDependencyError, VerificationError
-from edge_runtime.integer import Int8, IntegerNetwork
-from quantize.export_onnx import INPUT, OUTPUT
+from edge_runtime.integer import Logits
+from edge_runtime.layers import Activation, Conv, Int8, IntegerNetwork
+from quantize.export_onnx import INPUT, OUTPUT, export
 from quantize.methods import run_integers
 
 BATCHES = (1, 64)
@@ -34,6 +35,32 @@ def probes(network: IntegerNetwork, calibration: Int8) -> dict[str, Int8]:
     }
 
 
+def exactness_network() -> IntegerNetwork:
+    """A convolution whose sums reach 0.978 · 2^24, as int32: where float32 must still be exact.
+
+    A 3×3 kernel, for which fast algorithms (Winograd, FFT) and reduced precision would show.
+    """
+    rng = np.random.default_rng(_SEED)
+    weights = np.full((8, 3, 3, 113), 127, np.int8)
+    weights[2:] = rng.choice(np.array([-127, -126, 126, 127], np.int8), weights[2:].shape)
+    weights[1] = -127
+    bias = np.arange(-4, 4).astype(np.int8)
+    none = (0, 0, 0, 0)
+    layer = Conv("sums", -1, weights, bias, (1, 1), none, Activation.NONE, 0, 0, 0, False, True)
+    return IntegerNetwork((3, 3, 113), 0, (layer,))
+
+
+def check_exactness() -> None:
+    """Raise `VerificationError` where ONNX Runtime on this machine is not exact up to 2^24."""
+    network = exactness_network()
+    rng = np.random.default_rng(_SEED)
+    inputs = rng.choice(np.array([-127, -126, 126, 127], np.int8), (24, 3, 3, 113))
+    inputs[0], inputs[1], inputs[2, 0, 0, 0] = 127, -127, 1
+    session = _session(export(network), "self-test")
+    found = session.run([OUTPUT], {INPUT: inputs})[0]
+    compare(found, run_integers(network, inputs), "self-test of sums near 2^24", "ONNX Runtime")
+
+
 def verify_onnx(model: bytes, network: IntegerNetwork, calibration: Int8, name: str) -> int:
     """Compare the model with the reference on all probes, in batches of 1 and of 64.
 
@@ -49,8 +76,10 @@ def verify_onnx(model: bytes, network: IntegerNetwork, calibration: Int8, name: 
     Raises
     ------
     VerificationError
-        Naming the first input and class whose integers differ.
+        Naming the first input and class whose integers differ; or where a self-test shows that
+        this machine does not add exactly.
     """
+    check_exactness()
     session = _session(model, name)
     compared = 0
     for kind, inputs in probes(network, calibration).items():
@@ -61,7 +90,8 @@ def verify_onnx(model: bytes, network: IntegerNetwork, calibration: Int8, name: 
                 session.run([OUTPUT], {INPUT: fed[i : i + batch]})[0]
                 for i in range(0, len(fed), batch)
             ]
-            _compare(np.concatenate(parts), wanted[: len(fed)], f"{name}, {kind} inputs")
+            where = f"{name}, {kind} inputs"
+            compare(np.concatenate(parts), wanted[: len(fed)], where, "ONNX Runtime")
             compared += len(fed)
     return compared
 
@@ -82,7 +112,8 @@ def _session(model: bytes, name: str) -> Any:
         raise VerificationError(f"{name}: ONNX Runtime does not load it ({reason})") from None
 
 
-def _compare(found: Int8, wanted: Int8, where: str) -> None:
+def compare(found: Logits, wanted: Logits, where: str, engine: str) -> None:
+    """Raise `VerificationError` naming the first difference of two arrays [N, classes]."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
         raise VerificationError(
             f"{where}: logits are {found.dtype} {found.shape}, not {wanted.dtype} {wanted.shape}"
@@ -92,6 +123,6 @@ def _compare(found: Int8, wanted: Int8, where: str) -> None:
         image, label = (int(v) for v in different[0])
         raise VerificationError(
             f"{where}: {len(different)} of {found.size} integers differ; the first is input "
-            f"{image}, class {label}: {found[image, label]} in ONNX Runtime, "
+            f"{image}, class {label}: {found[image, label]} in {engine}, "
             f"{wanted[image, label]} in the reference; quantize again, or report this machine"
         )

@@ -5,16 +5,19 @@ fast on any machine.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import GraphError
+from edge_runtime.layers import Activation
 from quantize.ir import Array, Graph, Node, Op
 
 Float = npt.NDArray[np.floating[Any]]
 Shapes = Mapping[str, tuple[int, ...]]
+LEAKY_SLOPE = 26 / 256  # the DPU's only one
 
 
 def run(graph: Graph, inputs: Float, batch: int = 64) -> Float:
@@ -27,10 +30,20 @@ def _last(graph: Graph, inputs: Float) -> Float:
     return np.asarray(values(graph, inputs)[graph.output])
 
 
+def until(graph: Graph, inputs: Float, name: str, batch: int = 64) -> Float:
+    """Return one node's output for inputs [N, height, width, channels]."""
+    return run(replace(graph, output=name), inputs, batch)
+
+
 def values(graph: Graph, inputs: Float) -> dict[str, Array]:
-    """Compute every node's output for one batch; raises `GraphError` naming a node that cannot."""
+    """Compute every node up to the output for one batch.
+
+    Raises `GraphError` naming a node that cannot be computed.
+    """
     found: dict[str, Array] = {}
     for node in graph.nodes.values():
+        if graph.output in found:
+            break
         found[node.name] = (
             inputs if node.op is Op.INPUT else evaluate(node, [found[name] for name in node.inputs])
         )
@@ -58,13 +71,15 @@ def evaluate(node: Node, inputs: Sequence[Array]) -> Array:
 def resolved_pads(
     node: Node, size: tuple[int, ...], kernel: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """Zeros (top, bottom, left, right) that a CONV adds to a map of ``size`` (height, width).
+    """Rows and columns (top, bottom, left, right) that a CONV or MAX_POOL adds to a map.
+
+    ``size`` is the map's (height, width).
 
     TensorFlow's SAME gives ceil(size / stride) outputs and puts an odd zero at the bottom and
     right: on an even input with stride 2 and a 3×3 kernel that is 0 at the top, 1 at the bottom.
     """
     if node.attributes.get("padding") != "same":
-        top, bottom, left, right = node.ints("pads")
+        top, bottom, left, right = node.ints("pads", (0, 0, 0, 0))
         return top, bottom, left, right
     sides: list[int] = []
     for length, taps, stride in zip(size, kernel, node.ints("strides"), strict=True):
@@ -80,25 +95,52 @@ def windows(x: Any, kernel: tuple[int, ...], strides: tuple[int, ...]) -> Any:
 
 
 def convolve(node: Node, x: Any, weights: Any, bias: Any = 0.0) -> Any:
-    """Convolve x [N, H, W, in] with weights [out, kh, kw, in] and add a bias [out]; no ReLU."""
-    top, bottom, left, right = resolved_pads(node, x.shape[1:3], weights.shape[1:3])
-    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
-    columns = windows(padded, weights.shape[1:3], node.ints("strides"))
+    """Convolve x [N, H, W, in] with weights [out, kh, kw, in] and add a bias [out].
+
+    The activation is left out.
+    """
+    columns = conv_windows(node, x, weights.shape[1:3])
+    if node.flag("depthwise"):
+        return _depthwise(columns, weights) + bias
     n, height, width = columns.shape[:3]
     product = columns.reshape(n * height * width, -1) @ weights.reshape(len(weights), -1).T
     return (product + bias).reshape(n, height, width, -1)
 
 
+def conv_windows(node: Node, x: Any, kernel: tuple[int, ...]) -> Any:
+    """View of the windows of a CONV on its padded input; see `windows`."""
+    top, bottom, left, right = resolved_pads(node, x.shape[1:3], kernel)
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    return windows(padded, kernel, node.ints("strides"))
+
+
+def _depthwise(columns: Any, weights: Any) -> Any:
+    *lead, kernel_h, kernel_w, channels = columns.shape
+    kernel = weights[..., 0].reshape(channels, -1, kernel_h, kernel_w)
+    total = np.zeros((*lead, channels, kernel.shape[1]), np.result_type(columns, weights))
+    for i in range(kernel_h):
+        for j in range(kernel_w):
+            total += columns[:, :, :, i, j, :, np.newaxis] * kernel[:, :, i, j]
+    return total.reshape(*lead, -1)
+
+
 def _conv(node: Node, x: Any, weights: Any, bias: Any = 0.0) -> Any:
-    return _activated(node, convolve(node, x, weights, bias))
+    return activate(node.activation, convolve(node, x, weights, bias))
 
 
 def _dense(node: Node, x: Any, weights: Any, bias: Any = 0.0) -> Any:
-    return _activated(node, x @ weights + bias)
+    return activate(node.activation, x @ weights + bias)
 
 
-def _activated(node: Node, y: Any) -> Any:
-    return np.maximum(y, 0) if node.flag("relu") else y
+def activate(activation: Activation, y: Any) -> Any:
+    """Apply a merged activation; the slope of a leaky ReLU is the DPU's."""
+    if activation is Activation.RELU:
+        return np.maximum(y, 0)
+    if activation is Activation.RELU6:
+        return np.clip(y, 0, 6)
+    if activation is Activation.LEAKY_RELU:
+        return np.where(y < 0, y * np.asarray(y).dtype.type(LEAKY_SLOPE), y)
+    return y
 
 
 def _batch_norm(node: Node, x: Any, gamma: Any, beta: Any, mean: Any, variance: Any) -> Any:
@@ -106,8 +148,28 @@ def _batch_norm(node: Node, x: Any, gamma: Any, beta: Any, mean: Any, variance: 
     return (x - mean) * scale + beta
 
 
-def _pool(node: Node, x: Any) -> Any:
+def _avg_pool(node: Node, x: Any) -> Any:
     return windows(x, node.ints("kernel"), node.ints("strides")).mean(axis=(3, 4))
+
+
+def _max_pool(node: Node, x: Any) -> Any:
+    top, bottom, left, right = resolved_pads(node, x.shape[1:3], node.ints("kernel"))
+    around = ((0, 0), (top, bottom), (left, right), (0, 0))
+    padded = np.pad(x, around, constant_values=-np.inf)
+    return windows(padded, node.ints("kernel"), node.ints("strides")).max(axis=(3, 4))
+
+
+def _pad(node: Node, x: Any) -> Any:
+    top, bottom, left, right = node.ints("pads")
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+
+
+def _leaky_relu(node: Node, x: Any) -> Any:
+    return np.where(x < 0, x * x.dtype.type(node.number("alpha")), x)
+
+
+def _concat(node: Node, *x: Any) -> Any:
+    return np.concatenate(x, axis=int(node.number("axis")))
 
 
 def _softmax(node: Node, x: Any) -> Any:
@@ -129,12 +191,20 @@ _OPERATORS: dict[Op, Callable[..., Any]] = {
     Op.CONV: _conv,
     Op.DENSE: _dense,
     Op.BATCH_NORM: _batch_norm,
-    Op.ADD: lambda node, a, b: a + b,
+    Op.ADD: lambda node, a, b: activate(node.activation, a + b),
     Op.SUB: lambda node, a, b: a - b,
     Op.MUL: lambda node, a, b: a * b,
+    Op.DIV: lambda node, a, b: a / b,
+    Op.MAXIMUM: lambda node, a, b: np.maximum(a, b),
+    Op.MINIMUM: lambda node, a, b: np.minimum(a, b),
     Op.RSQRT: lambda node, x: 1 / np.sqrt(x),
     Op.RELU: lambda node, x: np.maximum(x, 0),
-    Op.AVG_POOL: _pool,
+    Op.RELU6: lambda node, x: np.clip(x, 0, 6),
+    Op.LEAKY_RELU: _leaky_relu,
+    Op.AVG_POOL: _avg_pool,
+    Op.MAX_POOL: _max_pool,
+    Op.PAD: _pad,
+    Op.CONCAT: _concat,
     Op.MEAN: lambda node, x: x.mean(axis=node.ints("axes"), keepdims=node.flag("keep_dims")),
     Op.SOFTMAX: _softmax,
     Op.TRANSPOSE: lambda node, x: x.transpose(node.ints("perm")),

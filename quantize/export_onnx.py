@@ -18,18 +18,28 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.errors import GraphError
-from edge_runtime.integer import AvgPool, Conv, IntegerNetwork
+from edge_runtime.layers import (
+    Activation,
+    Add,
+    AvgPool,
+    Conv,
+    IntegerNetwork,
+    Layer,
+    MaxPool,
+    output_range,
+)
 from quantize.ir import Array
 
 EXACT = 2**24
 INPUT, OUTPUT = "input_real", "logits_q"
 _OPSET, _IR_VERSION = 13, 7  # understood by ONNX Runtime since 1.6 (2020)
+LEAKY_NUMERATOR, LEAKY_BITS = 26, 8  # the slope of LeakyReLU, 26 / 2^8
 _LARGEST_INPUT = 128  # |q| of an int8 activation
 _Range = tuple[int, int]  # first input channel, and the one after the last
 
 
 def export(network: IntegerNetwork) -> bytes:
-    """Return the serialized model: int8 input [N, H, W, C] to int8 logits [N, classes].
+    """Return the serialized model: int8 input [N, H, W, C] to integer logits [N, classes].
 
     The same network always gives the same bytes.
     """
@@ -38,23 +48,35 @@ def export(network: IntegerNetwork) -> bytes:
     model.add("Transpose", ["input_float"], "input_nchw", perm=[0, 3, 1, 2])
     outputs, shapes = ["input_nchw"], [network.input_shape, *network.output_shapes()]
     for i, layer in enumerate(network.layers):
-        x, shape = outputs[layer.source + 1], shapes[layer.source + 1]
-        if isinstance(layer, Conv):
-            outputs.append(_conv(model, f"layer{i}", layer, x))
-        else:
-            outputs.append(_pool(model, f"layer{i}", layer, x, shape[2]))
-    classes = network.classes
-    flat = model.constant("logits_shape", np.array([-1, classes], np.int64))
+        x = [outputs[source + 1] for source in layer.sources]
+        channels = shapes[layer.sources[0] + 1][2]
+        outputs.append(_layer(model, f"layer{i}", layer, x, channels))
+    kind = TensorProto.INT32 if network.int32_logits else TensorProto.INT8
+    flat = model.constant("logits_shape", np.array([-1, network.classes], np.int64))
     model.add("Reshape", [outputs[-1], flat], "logits_float")
-    model.add("Cast", ["logits_float"], OUTPUT, to=TensorProto.INT8)
-    return model.serialized(network.input_shape, classes)
+    model.add("Cast", ["logits_float"], OUTPUT, to=kind)
+    return model.serialized(network.input_shape, network.classes, kind)
+
+
+def _layer(model: "_Builder", name: str, layer: Layer, x: list[str], channels: int) -> str:
+    if isinstance(layer, Conv):
+        return _conv(model, name, layer, x[0], channels)
+    if isinstance(layer, AvgPool):
+        return _avg_pool(model, name, layer, x[0], channels)
+    if isinstance(layer, MaxPool):
+        return _max_pool(model, name, layer, x[0])
+    if isinstance(layer, Add):
+        return _add(model, name, layer, x)
+    return model.add("Concat", x, f"{name}_joined", axis=1)
 
 
 def fits_float32(layer: Conv) -> bool:
     """Whether every sum of the layer, with bias and rounding term, is below 2^24."""
     bias = np.abs(layer.bias.astype(np.int64)) << layer.shift_bias
     largest = int((_per_channel(layer).sum(axis=1) + bias).max())
-    return largest + _rounding_term(layer.shift_cut) < EXACT
+    # The product with the numerator of the leaky slope is exact as well.
+    factor = LEAKY_NUMERATOR if layer.activation is Activation.LEAKY_RELU else 1
+    return largest * factor + _rounding_term(layer.shift_cut) * factor < EXACT
 
 
 def channel_ranges(layer: Conv) -> list[_Range]:
@@ -95,12 +117,12 @@ class _Builder:
         self.constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def serialized(self, shape: tuple[int, int, int], classes: int) -> bytes:
+    def serialized(self, shape: tuple[int, int, int], classes: int, kind: int) -> bytes:
         graph = helper.make_graph(
             self.nodes,
             "edgeglyph_int8",
             [helper.make_tensor_value_info(INPUT, TensorProto.INT8, ["N", *shape])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.INT8, ["N", classes])],
+            [helper.make_tensor_value_info(OUTPUT, kind, ["N", classes])],
             self.constants,
         )
         model = helper.make_model(
@@ -114,7 +136,7 @@ class _Builder:
         return serialized
 
 
-def _conv(model: _Builder, name: str, layer: Conv, x: str) -> str:
+def _conv(model: _Builder, name: str, layer: Conv, x: str, channels: int) -> str:
     kernel = layer.weights.transpose(0, 3, 1, 2).astype(np.float32)
     bias = np.ldexp(layer.bias.astype(np.float64), layer.shift_bias)
     top, bottom, left, right = layer.pad
@@ -122,21 +144,26 @@ def _conv(model: _Builder, name: str, layer: Conv, x: str) -> str:
         "strides": list(layer.stride),
         "pads": [top, left, bottom, right],
         "kernel_shape": list(layer.weights.shape[1:3]),
+        "group": channels if layer.depthwise else 1,
     }
-    low = 0 if layer.relu else -128
-    if fits_float32(layer):
+    # A depthwise kernel has at most 16 · 16 taps: its sums cannot be too large.
+    if fits_float32(layer) or layer.depthwise:
         weights = model.constant(f"{name}_weights", kernel)
         biases = model.constant(f"{name}_bias", bias.astype(np.float32))
         acc = model.add("Conv", [x, weights, biases], f"{name}_acc", **shape)
-        return _requantize(model, name, acc, np.float32, 1, layer.shift_cut, low)
-    parts = [
-        _partial(model, f"{name}_part{i}", x, kernel[:, a:b], (a, b), shape)
-        for i, (a, b) in enumerate(channel_ranges(layer))
-    ]
-    acc = model.constant(f"{name}_bias", bias.reshape(1, -1, 1, 1))
-    for i, part in enumerate(parts):
-        acc = model.add("Add", [acc, part], f"{name}_acc{i}")
-    return _requantize(model, name, acc, np.float64, 1, layer.shift_cut, low)
+        dtype: type[np.floating[Any]] = np.float32
+    else:
+        parts = [
+            _partial(model, f"{name}_part{i}", x, kernel[:, a:b], (a, b), shape)
+            for i, (a, b) in enumerate(channel_ranges(layer))
+        ]
+        acc = model.constant(f"{name}_bias", bias.reshape(1, -1, 1, 1))
+        for i, part in enumerate(parts):
+            acc = model.add("Add", [acc, part], f"{name}_acc{i}")
+        dtype = np.float64
+    if layer.int32_output:
+        return acc
+    return _finish(model, name, acc, dtype, layer.shift_cut, layer.activation, layer.fix_point)
 
 
 def _partial(
@@ -152,7 +179,7 @@ def _partial(
     return model.add("Cast", [acc], f"{name}_acc64", to=TensorProto.DOUBLE)
 
 
-def _pool(model: _Builder, name: str, layer: AvgPool, x: str, channels: int) -> str:
+def _avg_pool(model: _Builder, name: str, layer: AvgPool, x: str, channels: int) -> str:
     """Emit window sums as a convolution of ones, each channel by itself, then the factor."""
     largest = int(np.prod(layer.kernel)) * _LARGEST_INPUT
     if largest >= EXACT:
@@ -167,9 +194,62 @@ def _pool(model: _Builder, name: str, layer: AvgPool, x: str, channels: int) -> 
         kernel_shape=list(layer.kernel),
     )
     if largest * layer.multiplier + _rounding_term(layer.shift) < EXACT:
-        return _requantize(model, name, total, np.float32, layer.multiplier, layer.shift, -128)
+        return _requantize(model, name, total, np.float32, layer.multiplier, layer.shift)
     wide = model.add("Cast", [total], f"{name}_sum64", to=TensorProto.DOUBLE)
-    return _requantize(model, name, wide, np.float64, layer.multiplier, layer.shift, -128)
+    return _requantize(model, name, wide, np.float64, layer.multiplier, layer.shift)
+
+
+def _max_pool(model: _Builder, name: str, layer: MaxPool, x: str) -> str:
+    top, bottom, left, right = layer.pad
+    largest = model.add(
+        "MaxPool",
+        [x],
+        f"{name}_max",
+        kernel_shape=list(layer.kernel),
+        strides=list(layer.stride),
+        pads=[top, left, bottom, right],
+    )
+    return _requantize(model, name, largest, np.float32, 1, layer.shift)
+
+
+def _add(model: _Builder, name: str, layer: Add, x: list[str]) -> str:
+    """Emit the sum of both inputs at the finer fix point: below 2^24, but for a leaky slope."""
+    aligned = []
+    for i, (tensor, shift) in enumerate(zip(x, layer.left_shifts, strict=True)):
+        if shift:
+            factor = model.constant(f"{name}_factor{i}", np.array(2.0**shift, np.float32))
+            tensor = model.add("Mul", [tensor, factor], f"{name}_input{i}")
+        aligned.append(tensor)
+    total = model.add("Add", aligned, f"{name}_sum")
+    largest = 2 * _LARGEST_INPUT << max(layer.left_shifts)
+    fits = (largest + _rounding_term(layer.shift)) * LEAKY_NUMERATOR < EXACT
+    dtype: type[np.floating[Any]] = np.float32 if fits else np.float64
+    if not fits:
+        total = model.add("Cast", [total], f"{name}_sum64", to=TensorProto.DOUBLE)
+    return _finish(model, name, total, dtype, layer.shift, layer.activation, layer.fix_point)
+
+
+def _finish(
+    model: _Builder,
+    name: str,
+    acc: str,
+    dtype: type[np.floating[Any]],
+    shift: int,
+    activation: Activation,
+    fix_point: int,
+) -> str:
+    """Emit an activation and the only rounding; the leaky slope is a product before it."""
+    limits = output_range(activation, fix_point)
+    if activation is not Activation.LEAKY_RELU:
+        return _requantize(model, name, acc, dtype, 1, shift, limits)
+    zero = model.constant(f"{name}_zero", np.array(0, dtype))
+    slope = model.constant(f"{name}_slope", np.array(LEAKY_NUMERATOR / 2**LEAKY_BITS, dtype))
+    above = model.add("Max", [acc, zero], f"{name}_above")
+    below = model.add("Min", [acc, zero], f"{name}_below")
+    bent = model.add("Mul", [below, slope], f"{name}_bent")
+    both = model.add("Add", [above, bent], f"{name}_leaky")  # one of the two is zero
+    # The slope leaves fractions, so that a shift of zero must round as well.
+    return _requantize(model, name, both, dtype, 1, shift, limits, always_round=True)
 
 
 def _requantize(
@@ -179,9 +259,10 @@ def _requantize(
     dtype: type[np.floating[Any]],
     multiplier: int,
     shift: int,
-    low: int,
+    limits: tuple[int, int] = (-128, 127),
+    always_round: bool = False,
 ) -> str:
-    """Emit clip(floor(acc · multiplier · 2^-shift + ½), low, 127), as float32.
+    """Emit clip(floor(acc · multiplier · 2^-shift + ½), *limits), as float32.
 
     A scale above 1 or of 1 leaves integers, which need no rounding.
     """
@@ -189,12 +270,12 @@ def _requantize(
     if scale != 1:
         factor = model.constant(f"{name}_scale", np.array(scale, dtype))
         acc = model.add("Mul", [acc, factor], f"{name}_scaled")
-    if shift > 0:
+    if shift > 0 or always_round:
         half = model.constant(f"{name}_half", np.array(0.5, dtype))
         acc = model.add("Add", [acc, half], f"{name}_plus_half")
         acc = model.add("Floor", [acc], f"{name}_floor")
-    lowest = model.constant(f"{name}_low", np.array(low, dtype))
-    highest = model.constant(f"{name}_high", np.array(127, dtype))
+    lowest = model.constant(f"{name}_low", np.array(limits[0], dtype))
+    highest = model.constant(f"{name}_high", np.array(limits[1], dtype))
     acc = model.add("Clip", [acc, lowest, highest], f"{name}_clipped")
     if dtype is np.float32:
         return acc

@@ -93,16 +93,32 @@ def most_frequent(positions: Iterable[int]) -> int:
 
 
 def limited(input_p: int, weight_p: int, bias_p: int, output_p: int) -> tuple[int, int]:
-    """Move a layer's weight and bias positions until the DPU can shift by the difference.
+    """Move a layer's weight and bias positions as the vendor's quantizer does.
 
     First the weight: shift_cut = pw + pi - po must lie in [0, 16]. Then the bias: shift_bias =
-    pw + pi - pb must lie in [0, 16]. (The vendor's quantizer lets shift_bias go below 0, its
-    compiler does not: evaluation and board would differ there.)
+    pw + pi - pb must lie in [min(0, -(24 - (8 + shift_cut))), 16]. It may be negative; the
+    vendor's compiler then moves the bias, see `board_bias`.
     """
     cut = min(max(weight_p + input_p - output_p, 0), MAX_SHIFT)
     weight_p = cut + output_p - input_p
-    shift = min(max(weight_p + input_p - bias_p, 0), MAX_SHIFT)
+    lowest = min(0, -(24 - (8 + cut)))
+    shift = min(max(weight_p + input_p - bias_p, lowest), MAX_SHIFT)
     return weight_p, weight_p + input_p - shift
+
+
+def board_bias(
+    bias: npt.NDArray[np.int8], excess: int, evaluation: bool = False
+) -> npt.NDArray[np.int8]:
+    """Bring a bias that is ``excess`` positions finer than the accumulator to its position.
+
+    The vendor's compiler, and so the board, rounds half up: (b + 1) >> 1 for one position. Its
+    evaluation graph adds the finer bias; before a rounding shift that is the same as rounding it
+    down: floor((n + f) / 2^s) = floor(n / 2^s) for an integer n and 0 <= f < 1.
+    """
+    if excess <= 0:
+        return bias
+    half = 0 if evaluation else 1 << (excess - 1)
+    return ((bias.astype(np.int32) + half) >> excess).astype(np.int8)
 
 
 def pool_factor(kernel_h: int, kernel_w: int) -> tuple[int, int]:

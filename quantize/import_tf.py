@@ -1,6 +1,8 @@
-"""Read a frozen TensorFlow GraphDef. TensorFlow is imported here, and only when it is needed.
+"""Read a frozen TensorFlow GraphDef; TensorFlow itself is not needed.
 
-Constants and nodes keep their names. Only what the output depends on is read.
+Constants and nodes keep their names. Only what the output depends on is read. What training left
+in old graphs is seen as inference sees it: a dropout is its input, and of a branch on
+`is_training` the other side is taken.
 """
 
 from collections.abc import Callable
@@ -10,31 +12,14 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import GraphError
-from edge_runtime.tensorflow_import import import_tensorflow
-from quantize import importing
-from quantize.ir import Array, Attribute, Graph, Node, Op, constant
+from quantize import graph_def, importing, tf_training
+from quantize.ir import Attribute, Graph, Node, Op, constant
 
 
 def import_tf(path: Path, input_node: str | None, output_node: str | None) -> Graph:
     """Read a .pb; see `quantize.import_graph.import_graph`."""
-    return _Importer(path, _load(path)).graph(input_node, output_node)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    import_tensorflow()
-    from tensorflow.core.framework import graph_pb2
-
-    graph_def = graph_pb2.GraphDef()
-    try:
-        graph_def.ParseFromString(path.read_bytes())
-    except Exception:  # protobuf's DecodeError has no stable home
-        raise GraphError(
-            f"{path}: not a frozen graph, or truncated; freeze the checkpoint again"
-        ) from None
-    nodes = {node.name: node for node in graph_def.node}
-    if not nodes:
-        raise GraphError(f"{path}: holds no nodes; it is no frozen graph")
-    return nodes
+    nodes = {node.name: node for node in graph_def.read(path).node}
+    return _Importer(path, nodes).graph(input_node, output_node)
 
 
 def _producer(name: str) -> str:
@@ -50,7 +35,11 @@ class _Importer:
         nodes = self.nodes
         inputs = {name: [_producer(each) for each in node.input] for name, node in nodes.items()}
         softmaxes = [name for name, node in nodes.items() if node.op == "Softmax"]
-        placeholders = [name for name, node in nodes.items() if node.op == "Placeholder"]
+        placeholders = [
+            name
+            for name, node in nodes.items()
+            if node.op == "Placeholder" and node.attr["dtype"].type in _FLOATING
+        ]
         source = importing.choose_input(self.path, input_node, placeholders)
         output = importing.choose_output(self.path, output_node, inputs, softmaxes)
         order = importing.needed_order(self.path, source, output, self._feeds)
@@ -64,15 +53,17 @@ class _Importer:
         node = self.nodes.get(name)
         if node is None:
             raise GraphError(f"{self.path}: node {name!r} is referred to but missing; freeze again")
+        passed = tf_training.passes_through(self.nodes, node)
+        if passed is not None:
+            return [_producer(passed)]
         if node.op not in _OPERATORS:
             raise importing.unsupported(self.path, name, node.op, _OPERATORS)
         data = [each for each in node.input if not each.startswith("^")]
         for each in data:
             if ":" in each and not each.endswith(":0"):
                 raise GraphError(f"{self.path}: node {name!r} reads {each!r}, a second output")
-        # Axes, shapes and permutations are read as attributes.
-        count = 1 if node.op in ("Reshape", "Mean", "Transpose") else len(data)
-        return [_producer(each) for each in data[:count]]
+        first, last = _DATA_INPUTS.get(node.op, (0, len(data)))
+        return [_producer(each) for each in data[first:last]]
 
     def _convert(self, node: Any, source: str) -> list[Node]:
         if node.op == "Placeholder":
@@ -83,6 +74,8 @@ class _Importer:
             dims = node.attr["shape"].shape.dim
             return [importing.input_node(self.path, node.name, [d.size for d in dims])]
         inputs = tuple(self.tensors[name] for name in self._feeds(node.name))
+        if tf_training.passes_through(self.nodes, node) is not None:
+            return [Node(node.name, Op.IDENTITY, inputs)]
         return _OPERATORS[node.op](self, node, inputs)
 
     def error(self, node: Any, what: str) -> GraphError:
@@ -95,7 +88,7 @@ class _Importer:
             name = _producer(self.nodes[name].input[0])
         found = self.nodes.get(name)
         if found is not None and found.op == "Const":
-            return tuple(int(v) for v in np.ravel(_value(found)))
+            return tuple(int(v) for v in np.ravel(graph_def.array_of(found)))
         if found is not None and found.op == "Pack":  # a shape whose batch is computed
             return tuple(self._size(found, i) for i in range(len(found.input)))
         raise self.error(node, "its shape, axes or order must be constant")
@@ -103,17 +96,10 @@ class _Importer:
     def _size(self, pack: Any, index: int) -> int:
         found = self.nodes.get(_producer(pack.input[index]))
         if found is not None and found.op == "Const":
-            return int(_value(found))
+            return int(graph_def.array_of(found))
         if index == 0:
             return 0  # the size that the input itself has
         raise self.error(pack, "only the batch of a shape may be computed")
-
-
-def _value(node: Any) -> Array:
-    from tensorflow.python.framework import tensor_util
-
-    value: Array = tensor_util.MakeNdarray(node.attr["value"].tensor)
-    return importing.as_float32(value)
 
 
 _Convert = Callable[[_Importer, Any, tuple[str, ...]], list[Node]]
@@ -133,12 +119,11 @@ def _spatial(context: _Importer, node: Any, key: str) -> tuple[bool, tuple[int, 
     return nhwc, (height, width)
 
 
-def _conv(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _window_attributes(context: _Importer, node: Any) -> tuple[bool, dict[str, Attribute]]:
+    """Whether the node is NHWC, and its strides and padding in the IR's terms."""
     nhwc, strides = _spatial(context, node, "strides")
-    if _spatial(context, node, "dilations")[1] != (1, 1):
-        raise context.error(node, "dilation is not supported")
-    padding = node.attr["padding"].s
     attributes: dict[str, Attribute] = {"strides": strides}
+    padding = node.attr["padding"].s
     if padding == b"SAME":
         attributes["padding"] = "same"
     elif padding == b"VALID":
@@ -146,18 +131,72 @@ def _conv(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     else:
         explicit = [int(v) for v in node.attr["explicit_paddings"].list.i]
         attributes["pads"] = tuple(explicit[2:6] if nhwc else explicit[4:8])
+    return nhwc, attributes
+
+
+def _conv(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+    if _spatial(context, node, "dilations")[1] != (1, 1):
+        raise context.error(node, "dilation is not supported; use a larger kernel")
+    nhwc, attributes = _window_attributes(context, node)
     kernel = Node(f"{node.name}/kernel_layout", Op.TRANSPOSE, inputs[1:], {"perm": (3, 0, 1, 2)})
     conv = Node(node.name, Op.CONV, (inputs[0], kernel.name), attributes)
     return [kernel, conv] if nhwc else [kernel, *importing.in_nchw(conv)]
 
 
-def _pool(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _depthwise(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+    """[kh, kw, in, multiplier] becomes [in · multiplier, kh, kw, 1]."""
+    if _spatial(context, node, "dilations")[1] != (1, 1):
+        raise context.error(node, "dilation is not supported; use a larger kernel")
+    nhwc, attributes = _window_attributes(context, node)
+    kernel = context.nodes[_producer(node.input[1])]
+    while kernel.op == "Identity":
+        kernel = context.nodes[_producer(kernel.input[0])]
+    if kernel.op != "Const":
+        raise context.error(node, "its weights are computed, not constant")
+    height, width = graph_def.array_of(kernel).shape[:2]
+    turned = f"{node.name}/kernel_layout"
+    flat = f"{node.name}/kernel_shape"
+    conv = Node(node.name, Op.CONV, (inputs[0], flat), attributes | {"depthwise": True})
+    return [
+        Node(turned, Op.TRANSPOSE, inputs[1:], {"perm": (2, 3, 0, 1)}),
+        Node(flat, Op.RESHAPE, (turned,), {"shape": (-1, height, width, 1)}),
+        *([conv] if nhwc else importing.in_nchw(conv)),
+    ]
+
+
+def _avg_pool(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     nhwc, kernel = _spatial(context, node, "ksize")
     if node.attr["padding"].s != b"VALID":
         raise context.error(node, "average pooling with padding is not supported; use VALID")
     strides = _spatial(context, node, "strides")[1]
     pool = Node(node.name, Op.AVG_POOL, inputs, {"kernel": kernel, "strides": strides})
     return [pool] if nhwc else importing.in_nchw(pool)
+
+
+def _max_pool(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+    kernel = _spatial(context, node, "ksize")[1]
+    nhwc, attributes = _window_attributes(context, node)
+    pool = Node(node.name, Op.MAX_POOL, inputs, attributes | {"kernel": kernel})
+    return [pool] if nhwc else importing.in_nchw(pool)
+
+
+def _pad(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+    amounts = context.ints(node, 1)
+    if len(node.input) > 2 and np.any(graph_def.array_of(context.nodes[_producer(node.input[2])])):
+        raise context.error(node, "only padding by zero is supported")
+    if len(amounts) != 8 or any((*amounts[:2], *amounts[6:])):
+        raise context.error(node, "only height and width of an NHWC map can be padded")
+    return [Node(node.name, Op.PAD, inputs, {"pads": amounts[2:6]})]
+
+
+def _concat(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+    (axis,) = context.ints(node, 0 if node.op == "Concat" else len(inputs))
+    return [Node(node.name, Op.CONCAT, inputs, {"axis": axis})]
+
+
+def _leaky_relu(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+    alpha = float(node.attr["alpha"].f) if "alpha" in node.attr else 0.2  # TensorFlow's default
+    return [Node(node.name, Op.LEAKY_RELU, inputs, {"alpha": alpha})]
 
 
 def _matmul(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
@@ -205,22 +244,40 @@ def _squeeze(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Nod
     return [Node(node.name, Op.SQUEEZE, inputs, {"axes": axes})]
 
 
+_FLOATING = (graph_def.FLOAT, graph_def.DOUBLE, graph_def.HALF, 0)
+# Axes, shapes and permutations are read as attributes: which inputs (first, last) carry data.
+_DATA_INPUTS: dict[str, tuple[int, int | None]] = {
+    **dict.fromkeys(("Reshape", "Mean", "Transpose", "Pad", "PadV2"), (0, 1)),
+    "ConcatV2": (0, -1),
+    "Concat": (1, None),
+}
 _OPERATORS: dict[str, _Convert] = {
     "Placeholder": _plain(Op.INPUT),
-    "Const": lambda context, node, inputs: [constant(node.name, _value(node))],
+    "Const": lambda context, node, inputs: [
+        constant(node.name, importing.as_float32(graph_def.array_of(node)))
+    ],
     **dict.fromkeys(
         ("Identity", "StopGradient", "PreventGradient", "CheckNumerics"), _plain(Op.IDENTITY)
     ),
     "Conv2D": _conv,
+    "DepthwiseConv2dNative": _depthwise,
     "MatMul": _matmul,
     "BiasAdd": _bias_add,
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _batch_norm),
     **dict.fromkeys(("Add", "AddV2"), _plain(Op.ADD)),
     "Sub": _plain(Op.SUB),
     "Mul": _plain(Op.MUL),
+    **dict.fromkeys(("RealDiv", "Div"), _plain(Op.DIV)),
+    "Maximum": _plain(Op.MAXIMUM),
+    "Minimum": _plain(Op.MINIMUM),
     "Rsqrt": _plain(Op.RSQRT),
     "Relu": _plain(Op.RELU),
-    "AvgPool": _pool,
+    "Relu6": _plain(Op.RELU6),
+    "LeakyRelu": _leaky_relu,
+    "AvgPool": _avg_pool,
+    "MaxPool": _max_pool,
+    **dict.fromkeys(("Pad", "PadV2"), _pad),
+    **dict.fromkeys(("Concat", "ConcatV2"), _concat),
     "Mean": _mean,
     "Reshape": _reshape,
     "Squeeze": _squeeze,

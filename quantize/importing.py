@@ -11,6 +11,42 @@ from quantize.ir import Array, Node, Op
 
 INPUT_NAME = "input_real"
 LOGITS_NAME = "discriminator/dense/BiasAdd"
+_INSTEAD = {
+    **dict.fromkeys(
+        ("Elu", "Selu", "Softplus", "HardSwish", "Swish", "Gelu", "PRelu"),
+        "use Relu, Relu6 or LeakyRelu with slope 0.1",
+    ),
+    **dict.fromkeys(
+        ("Tanh", "Sigmoid", "HardSigmoid"),
+        "use Relu inside the network; at its end, cut before it with --output-node",
+    ),
+    **dict.fromkeys(
+        ("ArgMax", "LogSoftmax", "TopKV2", "TopK", "Exp", "LogSumExp"),
+        "end the graph at the logits with --output-node",
+    ),
+    **dict.fromkeys(
+        (
+            "Conv2DBackpropInput",
+            "ConvTranspose",
+            "ResizeBilinear",
+            "Resize",
+            "ResizeNearestNeighbor",
+            "Upsample",
+        ),
+        "a classifier needs none; use a strided Conv2D",
+    ),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "BlockLSTM"), "the DPU has no recurrent layers"),
+    **dict.fromkeys(
+        ("VariableV2", "VarHandleOp", "ReadVariableOp"),
+        "freeze the graph: its weights must be constants",
+    ),
+    **dict.fromkeys(("ReduceMax", "GlobalMaxPool", "Max"), "use MaxPool with a kernel as the map"),
+    **dict.fromkeys(("Sum", "ReduceSum"), "use a mean over height and width"),
+    **dict.fromkeys(
+        ("Split", "SplitV", "StridedSlice", "Slice", "Gather"),
+        "use a convolution of its own for each branch",
+    ),
+}
 TO_NHWC = (0, 2, 3, 1)
 TO_NCHW = (0, 3, 1, 2)
 
@@ -84,10 +120,17 @@ def needed_order(
 
 
 def unsupported(path: Path, name: str, op: str, supported: Collection[str]) -> GraphError:
-    """Return the error for an operator that no importer knows."""
+    """Return the error for an operator that no importer knows, with what to use instead."""
+    advice = _INSTEAD.get(op)
+    if advice is None:
+        near = difflib.get_close_matches(op, supported, n=2, cutoff=0.5)
+        advice = (
+            f"nearest is {' or '.join(near)}"
+            if near
+            else (f"it knows {', '.join(sorted(supported))}")
+        )
     return GraphError(
-        f"{path}: node {name!r}: operator {op} is not supported by the quantizer; "
-        f"it knows {', '.join(sorted(supported))}"
+        f"{path}: node {name!r}: operator {op} is not supported by the quantizer; {advice}"
     )
 
 

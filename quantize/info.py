@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import InputError
-from edge_runtime.integer import Conv, IntegerNetwork, Layer
+from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
 from quantize import artifacts
 
 
@@ -62,7 +62,8 @@ def describe(path: Path) -> str:
         "alphabet": "none" if alphabet is None else "".join(alphabet.symbols),
         **_accuracy(provenance["accuracy"]),
     }
-    return f"{_facts(facts)}\n\n{_table(quantization.network)}"
+    table = _table(quantization.network, provenance["analysis"])
+    return f"{_facts(facts)}\n\n{table}"
 
 
 def _facts(facts: dict[str, Any]) -> str:
@@ -79,7 +80,7 @@ def _accuracy(found: dict[str, Any] | None) -> dict[str, str]:
     }
 
 
-def _table(network: IntegerNetwork) -> str:
+def _table(network: IntegerNetwork, analysis: dict[str, Any] | None = None) -> str:
     rows: list[list[Any]] = [
         ["input", _by(network.input_shape), "", "", network.input_fix_point, "", "", "", ""]
     ]
@@ -89,29 +90,46 @@ def _table(network: IntegerNetwork) -> str:
         spent = cost(layer, shape)
         total = LayerCost(total.macs + spent.macs, total.weight_bytes + spent.weight_bytes)
         rows.append([layer.name, _by(shape), *_columns(layer), spent.macs, spent.weight_bytes])
+        found = (analysis or {}).get(layer.name)
+        if found is not None:
+            shares = f"{found['saturated']:.2%}", f"{found['agreement_alone']:.2%}"
+            rows[-1] += [shares[0], f"{found['snr_db']:.1f} dB", shares[1]]
     rows.append(["all", "", "", "", "", "", "", total.macs, total.weight_bytes])
     headers = [
         "layer",
         "output",
         "kernel",
-        "ReLU",
+        "activation",
         "fix point",
         "shift cut",
         "shift bias",
         "multiply-adds",
         "bytes",
     ]
+    if analysis:
+        headers += ["saturated", "SNR", "agreement alone"]
     return tabulate(rows, headers, tablefmt="simple", intfmt=",")
 
 
 def _columns(layer: Layer) -> list[Any]:
+    """Kernel, activation, fix point, shift cut and shift bias of a layer."""
+    p = layer.fix_point
     if isinstance(layer, Conv):
-        kernel = f"{_by(layer.weights.shape[1:3])} /{layer.stride[0]}"
-        relu = "yes" if layer.relu else ""
-        return [kernel, relu, layer.fix_point, layer.shift_cut, layer.shift_bias]
-    kernel = f"mean {_by(layer.kernel)} /{layer.stride[0]}"
-    bits = layer.shift - math.floor(math.log2(layer.multiplier))
-    return [kernel, "", layer.fix_point, bits, ""]
+        kind = "depthwise " if layer.depthwise else ""
+        kernel = f"{kind}{_by(layer.weights.shape[1:3])} /{layer.stride[0]}"
+        return [kernel, _activation(layer.activation), p, layer.shift_cut, layer.shift_bias]
+    if isinstance(layer, AvgPool):
+        bits = layer.shift - math.floor(math.log2(layer.multiplier))
+        return [f"mean {_by(layer.kernel)} /{layer.stride[0]}", "", p, bits, ""]
+    if isinstance(layer, MaxPool):
+        return [f"max {_by(layer.kernel)} /{layer.stride[0]}", "", p, layer.shift, ""]
+    if isinstance(layer, Add):
+        return ["add", _activation(layer.activation), p, layer.shift, ""]
+    return ["concat", "", p, "", ""]
+
+
+def _activation(activation: Activation) -> str:
+    return "" if activation is Activation.NONE else activation.value
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -15,8 +15,8 @@ from edge_runtime.alphabet import Alphabet, classes_of
 from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.images import read_gray
-from edge_runtime.integer import Int8
 from edge_runtime.labeled_images import LabeledImage, select_split
+from edge_runtime.layers import Int8
 
 Shape = tuple[int, int, int]
 _HELD_OUT_SPLITS = ("validation", "test")
@@ -88,17 +88,27 @@ def choose_calibration(
 ) -> list[LabeledImage]:
     """Choose ``count`` of the images of ``path`` (all, if it has fewer), spread evenly over it.
 
-    Of a manifest with splits only ``train`` is used. Images are listed class by class; one is
-    drawn from each of ``count`` equal stretches of that list, so that every class has its share.
+    Of a manifest with splits only ``train`` is used. Every source (photographs, handwriting, drawn
+    characters) has an equal share, or all that it has: the many drawn ones must not decide alone
+    what fits photographs. Images of a source are listed class by class; one is drawn from each of
+    equal stretches of that list, so that every class has its share.
     """
     if any(image.split for image in images):
         images = select_split(path, images, "train")
     if len(images) <= count:
         return images
-    images = sorted(images, key=lambda image: (alphabet.index(image.label), str(image.path)))
-    edges = np.arange(count + 1) * len(images) // count
-    picked = np.random.default_rng(seed).integers(edges[:-1], edges[1:])
-    return [images[i] for i in picked]
+    rng = np.random.default_rng(seed)
+    of_source: dict[str, list[LabeledImage]] = {}
+    for image in sorted(images, key=lambda i: (alphabet.index(i.label), str(i.path))):
+        of_source.setdefault(image.source, []).append(image)
+    chosen: list[LabeledImage] = []
+    smallest_first = sorted(of_source.values(), key=len)
+    for i, group in enumerate(smallest_first):
+        share = min(len(group), (count - len(chosen)) // (len(smallest_first) - i))
+        edges = np.arange(share + 1) * len(group) // max(share, 1)
+        chosen += [group[k] for k in rng.integers(edges[:-1], edges[1:])]
+    # Batches of calibration should not be of one source or class each.
+    return [chosen[k] for k in rng.permutation(len(chosen))]
 
 
 def calibration_from_images(images: Sequence[LabeledImage]) -> Calibration:

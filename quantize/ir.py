@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import GraphError
+from edge_runtime.layers import Activation
 
 Array = npt.NDArray[np.generic]
 Attribute = bool | int | float | str | tuple[int, ...]
@@ -28,15 +29,22 @@ class Op(StrEnum):
     INPUT()             attribute shape (height, width, channels)
     CONST()             its array is the node's ``value``
     CONV(x, w[, b])     w [out, kh, kw, in]; strides, pads (top, bottom, left, right) or padding
-                        "same", relu
-    DENSE(x, w[, b])    x [N, in], w [in, out]; relu
+                        "same", activation; depthwise: w [out, kh, kw, 1], out a multiple of in
+    DENSE(x, w[, b])    x [N, in], w [in, out]; activation
     BATCH_NORM(x, gamma, beta, mean, variance)      over the last axis; epsilon
-    ADD, SUB, MUL(a, b) with broadcasting;  RSQRT, RELU, SOFTMAX, IDENTITY(x)
+    ADD(a, b) with broadcasting; activation, where one was merged into it
+    SUB, MUL, DIV, MAXIMUM, MINIMUM(a, b) with broadcasting;  RSQRT, SOFTMAX, IDENTITY(x)
+    RELU, RELU6(x);  LEAKY_RELU(x)      alpha
     AVG_POOL(x)         kernel, strides; no padding
+    MAX_POOL(x)         kernel, strides, pads or padding "same"; padding never wins
+    PAD(x)              pads: zeros around the map
+    CONCAT(x, …)        axis
     MEAN(x)             axes, keep_dims
     TRANSPOSE(x)        perm
     RESHAPE(x)          shape, where -1 is what remains and 0 the input's own size
     SQUEEZE(x)          axes; none given: all of size 1 but the batch
+
+    ``activation`` is a value of `edge_runtime.layers.Activation`; absent is "none".
     """
 
     INPUT = "Input"
@@ -48,9 +56,17 @@ class Op(StrEnum):
     ADD = "Add"
     SUB = "Sub"
     MUL = "Mul"
+    DIV = "Div"
+    MAXIMUM = "Maximum"
+    MINIMUM = "Minimum"
     RSQRT = "Rsqrt"
     RELU = "Relu"
+    RELU6 = "Relu6"
+    LEAKY_RELU = "LeakyRelu"
     AVG_POOL = "AvgPool"
+    MAX_POOL = "MaxPool"
+    PAD = "Pad"
+    CONCAT = "Concat"
     MEAN = "Mean"
     SOFTMAX = "Softmax"
     TRANSPOSE = "Transpose"
@@ -60,6 +76,11 @@ class Op(StrEnum):
 
 VIEWS = frozenset({Op.TRANSPOSE, Op.RESHAPE, Op.SQUEEZE})  # they move values, and change none
 LAYERS = frozenset({Op.CONV, Op.DENSE})
+ACTIVATIONS = {
+    Op.RELU: Activation.RELU,
+    Op.RELU6: Activation.RELU6,
+    Op.LEAKY_RELU: Activation.LEAKY_RELU,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +119,11 @@ class Node:
     def flag(self, key: str) -> bool:
         """Return a boolean attribute, False where it is absent."""
         return bool(self.attributes.get(key, False))
+
+    @property
+    def activation(self) -> Activation:
+        """The activation that was merged into a layer."""
+        return Activation(str(self.attributes.get("activation", Activation.NONE.value)))
 
     def with_attributes(self, **changes: Attribute) -> "Node":
         """Return a copy with some attributes set."""

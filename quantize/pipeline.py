@@ -1,12 +1,12 @@
 """The quantization of one model, step by step, from its file to the files of `artifacts`.
 
 import     file → IR graph, as in the source
-passes     → Input, Conv2D and AvgPool alone
+passes     → the few operators that the integer network has
 inputs     calibration and validation inputs; they must not overlap
 quantize   fix points, and the integer network
-measure    accuracy before and after, and its limit
-export     model_int8.onnx, equal to the integer network in ONNX Runtime
-write      all files, quantization.json last
+measure    accuracy before and after, and its limit; what each layer costs
+export     model_int8.onnx, equal to the integer network in ONNX Runtime, and models for other tools
+write      all files and the page quantization.html, quantization.json last
 """
 
 import contextlib
@@ -22,19 +22,26 @@ import numpy as np
 
 from edge_runtime.alphabet import ALPHABET_62, Alphabet
 from edge_runtime.errors import GraphError, InputError
-from edge_runtime.files import sha256_of, write_bytes
+from edge_runtime.files import sha256_of, write_bytes, write_text
 from edge_runtime.labeled_images import LabeledImage, find_labeled_images
+from edge_runtime.preprocess import to_float
 from quantize import artifacts, execute, inputs, quality
+from quantize.analysis import analyze
 from quantize.artifacts import Quantization
 from quantize.check_onnx import verify_onnx
+from quantize.export_deploy import deploy_model
+from quantize.export_eval import eval_model, stock_model
 from quantize.export_onnx import export
+from quantize.export_qdq import export_qdq
 from quantize.import_graph import import_graph
 from quantize.inputs import Calibration, Validation
 from quantize.ir import Graph
 from quantize.lower import check_supported, tensor_names
-from quantize.methods import Quantized, integer_inputs, quantize
+from quantize.methods import Options, Quantized, integer_inputs, quantize
+from quantize.page import page
 from quantize.passes import simplify
 from quantize.settings import Settings
+from quantize.tf_nodes import Source
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +94,8 @@ def run(request: Request) -> Result:
     with _step("import"):
         source = import_graph(request.model, request.input_node, request.output_node)
     with _step("passes"):
-        graph = simplify(source)
+        graph = simplify(source, vendor=True)  # with all weights, as the vendor's rules see them
+        better = simplify(source)
         check_supported(graph)
         classes = _classes(graph)
         alphabet = _alphabet(request, classes)
@@ -95,31 +103,42 @@ def run(request: Request) -> Result:
         calibration, validation = _inputs(request, graph, alphabet)
     with _step("quantize"):
         settings = request.settings
-        quantized = quantize(
-            graph,
-            calibration.values,
+        options = Options(
             settings.method,
             settings.calib_batch_size,
+            settings.head,
+            settings.align_pool,
+            settings.bias == "evaluation",
             calibration.fix_point,
         )
+        judges = None if validation is None else to_float(validation.inputs)
+        quantized = quantize(graph, calibration.values, options, better, judges)
     with _step("measure"):
         accuracy = None
         if validation is not None:
             accuracy = quality.measure(graph, quantized.network, validation)
             if not settings.report_only:
                 quality.check_loss(accuracy, settings.max_accuracy_loss)
+        shown = calibration.values if validation is None else to_float(validation.inputs)
+        analysis = analyze(quantized, shown)
     with _step("export"):
         model = export(quantized.network)
         probes = integer_inputs(quantized.network, calibration.values[:_CHECKED_INPUTS])
         compared = verify_onnx(model, quantized.network, probes, artifacts.ONNX_NAME)
+        files, stock_output = _exports(quantized, source)
     with _step("write"):
-        write_bytes(request.output / artifacts.ONNX_NAME, model)
+        for name, data in ({artifacts.ONNX_NAME: model} | files).items():
+            write_bytes(request.output / name, data)
         digest = artifacts.write_arrays(
             request.output / artifacts.CALIBRATION_NAME, {graph.input: calibration.values}
         )
         quantization = _quantization(
-            request, graph, quantized, alphabet, accuracy, digest, len(calibration.values)
+            request, quantized, alphabet, accuracy, digest, len(calibration.values)
+        ).with_provenance(
+            stock_output=stock_output,
+            analysis={layer.name: layer.as_json() for layer in analysis.layers},
         )
+        write_text(request.output / artifacts.PAGE_NAME, page(quantization, analysis))
         artifacts.write_quantization(request.output, quantization)
     return Result(quantization, accuracy, compared)
 
@@ -206,9 +225,30 @@ def _inputs(
     return inputs.calibration_from_images(chosen), validation
 
 
+def _exports(quantized: Quantized, source: Graph) -> tuple[dict[str, bytes], str]:
+    """Return all other models by file name, and the logits' node of the stock graph."""
+    named = Source(quantized.graph, source)
+    stock, output = stock_model(named, quantized.network)
+    files = {
+        artifacts.EVAL_NAME: eval_model(named, quantized.positions, quantized.method),
+        artifacts.DEPLOY_NAME: deploy_model(named, quantized.positions),
+        artifacts.STOCK_NAME: stock,
+        artifacts.QDQ_NAME: export_qdq(quantized.network),
+    }
+    return files, output
+
+
+def bias_positions(quantized: Quantized) -> dict[str, int]:
+    """Fix points of biases, by name, as the method found them."""
+    return {
+        names.bias: quantized.positions[names.bias]
+        for names in tensor_names(quantized.graph)
+        if names.bias is not None
+    }
+
+
 def _quantization(
     request: Request,
-    graph: Graph,
     quantized: Quantized,
     alphabet: Alphabet | None,
     accuracy: quality.Accuracy | None,
@@ -217,14 +257,16 @@ def _quantization(
 ) -> Quantization:
     return Quantization(
         network=quantized.network,
-        input_name=graph.input,
-        tensors=tuple(tensor_names(graph)),
+        input_name=quantized.graph.input,
+        tensors=tuple(tensor_names(quantized.graph)),
         alphabet=alphabet,
-        logit_scale=1.0,
+        logit_scale=quantized.logit_scale,
+        bias_positions=bias_positions(quantized),
         provenance={
             "source": {"file": request.model.name, "sha256": sha256_of(request.model)},
             "method": quantized.method,
             "logit_errors": quantized.logit_errors,
+            "ties": quantized.ties,
             "calibration": {
                 "file": artifacts.CALIBRATION_NAME,
                 "sha256": digest,

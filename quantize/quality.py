@@ -12,17 +12,19 @@ from edge_runtime.preprocess import to_float
 from quantize import execute
 from quantize.inputs import Validation
 from quantize.ir import Graph
+from quantize.logits import count_ties
 from quantize.methods import run_integers
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 accuracy of both networks on the same images, and how often they agree."""
+    """Top-1 accuracy of both networks on the same images, how often they agree, and ties."""
 
     split: str
     float_network: Metric
     int8_network: Metric
     agreement: Metric
+    ties: Metric
 
     @property
     def loss_points(self) -> float:
@@ -37,6 +39,7 @@ class Accuracy:
             "float": self.float_network.as_json(),
             "int8": self.int8_network.as_json(),
             "agreement": self.agreement.as_json(),
+            "ties": self.ties.as_json(),
             "loss_points": round(self.loss_points, 4),
         }
 
@@ -47,7 +50,8 @@ def measure(graph: Graph, network: IntegerNetwork, validation: Validation) -> Ac
     logits = execute.run(graph, to_float(inputs)).reshape(len(inputs), -1)
     # argmax takes the first of equal logits: ties go to the lowest class, as everywhere.
     by_float = logits.argmax(axis=1)
-    by_int8 = run_integers(network, inputs).argmax(axis=1)
+    integers = run_integers(network, inputs)
+    by_int8 = integers.argmax(axis=1)
 
     def share(hits: Any) -> Metric:
         return wilson(int(np.count_nonzero(hits)), len(inputs))
@@ -57,6 +61,7 @@ def measure(graph: Graph, network: IntegerNetwork, validation: Validation) -> Ac
         share(by_float == labels),
         share(by_int8 == labels),
         share(by_float == by_int8),
+        share(count_ties(integers)),
     )
 
 

@@ -20,7 +20,8 @@ def summary(result: Result, folder: Path) -> str:
     if accuracy is not None:
         lines.append(
             f"accuracy: float {accuracy.float_network.value:.2%}, "
-            f"int8 {accuracy.int8_network.value:.2%}, agreement {accuracy.agreement.value:.2%} "
+            f"int8 {accuracy.int8_network.value:.2%}, agreement {accuracy.agreement.value:.2%}, "
+            f"ties {accuracy.ties.value:.2%} "
             f"(n = {accuracy.float_network.n:,}{' ' + accuracy.split if accuracy.split else ''})"
         )
     return "\n".join([*lines, f"wrote {folder / 'quantization.json'}"])

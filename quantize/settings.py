@@ -6,8 +6,9 @@ from typing import Any
 
 from edge_runtime.errors import SettingsError
 from edge_runtime.presets import read_preset
-from quantize.methods import METHODS
+from quantize.methods import HEADS, METHODS
 
+BIAS_READINGS = ("board", "evaluation")
 _TABLE = "quantize"
 _TABLES_OF_OTHERS = frozenset({"data", "augment", "train"})  # one file may set every stage
 
@@ -17,6 +18,9 @@ class Settings:
     """What a quantization may be told; values are checked here.
 
     method : one of `quantize.methods.METHODS`
+    head : where the last layer runs, one of `quantize.methods.HEADS`
+    bias : how a bias that is finer than its sums is read, one of `BIAS_READINGS`
+    align_pool : give a pool's input the fix point of its output
     calibration_count : images sampled for calibration; an .npz is used as it is
     calib_batch_size : images per calibration batch, each of which finds positions by itself
     max_accuracy_loss : points of accuracy that int8 may lose on the validation images
@@ -25,6 +29,9 @@ class Settings:
     """
 
     method: str = "best"
+    head: str = "auto"
+    bias: str = "board"
+    align_pool: bool = False
     calibration_count: int = 512
     calib_batch_size: int = 64
     max_accuracy_loss: float = 1.0
@@ -34,6 +41,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise SettingsError(f"no method {self.method!r}; there are {', '.join(METHODS)}")
+        if self.head not in HEADS:
+            raise SettingsError(f"no head {self.head!r}; there are {', '.join(HEADS)}")
+        if self.bias not in BIAS_READINGS:
+            raise SettingsError(f"no bias {self.bias!r}; there are {', '.join(BIAS_READINGS)}")
         for name, smallest in (("calibration_count", 1), ("calib_batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if type(value) is not int or value < smallest:
@@ -41,8 +52,9 @@ class Settings:
         loss = self.max_accuracy_loss
         if type(loss) not in (int, float) or not 0 <= loss <= 100:
             raise SettingsError(f"max_accuracy_loss must lie in 0..100 points: {loss!r}")
-        if type(self.report_only) is not bool:
-            raise SettingsError(f"report_only must be true or false: {self.report_only!r}")
+        for name in ("report_only", "align_pool"):
+            if type(getattr(self, name)) is not bool:
+                raise SettingsError(f"{name} must be true or false: {getattr(self, name)!r}")
 
     def as_json(self) -> dict[str, Any]:
         """Return the resolved settings as JSON values."""

@@ -8,9 +8,10 @@ import numpy as np
 from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import InputError, VerificationError
 from edge_runtime.files import sha256_of
-from edge_runtime.integer import Conv, IntegerNetwork
+from edge_runtime.layers import Conv, Int8, IntegerNetwork
 from quantize import artifacts, compile, inputs
 from quantize.check_onnx import verify_onnx
+from quantize.check_tf import tensorflow_is_installed, verify_stock
 from quantize.methods import integer_inputs, run_integers
 
 _CHECKED_INPUTS = 256
@@ -53,9 +54,23 @@ def verify(folder: Path, bundle_path: Path | None = None) -> list[Verified]:
         Verified(artifacts.CALIBRATION_NAME, f"SHA-256 as {artifacts.JSON_NAME} says"),
         Verified(model.name, f"= integer reference, {compared} inputs in batches of 1 and 64"),
     ]
+    found += _verify_stock(folder, quantization.provenance["stock_output"], network, probes)
     for path in [bundle_path] if bundle_path else sorted(folder.glob("*.egb")):
         found += _verify_bundle(path, folder, network)
     return found
+
+
+def _verify_stock(
+    folder: Path, output: str, network: IntegerNetwork, probes: Int8
+) -> list[Verified]:
+    path = folder / artifacts.STOCK_NAME
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run `python -m quantize run` again")
+    if not tensorflow_is_installed():
+        return [Verified(path.name, "not compared: TensorFlow is not installed")]
+    compared = verify_stock(path.read_bytes(), output, network, probes, str(path))
+    how = f"= integer reference in TensorFlow, {compared} inputs in batches of 1 and 64"
+    return [Verified(path.name, how)]
 
 
 def _verify_bundle(path: Path, folder: Path, network: IntegerNetwork) -> list[Verified]:

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Shared by the wrappers of the vendor's tools; to be sourced by bash.
-# Exit codes: 0 done, 1 the tool failed, 2 wrong use, 3 the tool is not installed.
+# Exit codes: 0 done, 1 the tool failed, 2 wrong use, 3 the tool is not installed, or not for this board.
 
 die() {
     echo "${0##*/}: $*" >&2

@@ -44,7 +44,7 @@ if [ ! -f "$file" ]; then
 fi
 # setting KEY: a string of the board file's [dpu] table, or nothing.
 setting() { sed -n '/^\[dpu\]/,$ s/^'"$1"' *= *"\([^"]*\)".*/\1/p' "$file"; }
-[ "$(setting flow)" = dnndk ] || die "board $board has no DPU of the DNNDK flow; its bundle runs on the CPU"
+[ "$(setting flow)" = dnndk ] || absent "board $board has no DPU of the DNNDK flow; its bundle runs on the CPU"
 
 if [ -n "$dcf" ]; then hardware=(--dcf="$dcf"); else hardware=(--dpu="$(setting dpu)"); fi
 command=(dnnc --parser=tensorflow --frozen_pb="$deploy_model" "${hardware[@]}"

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from edge_runtime.alphabet import ALPHABET_62, Alphabet
 from edge_runtime.bundle import Bundle, GoldenVectors
-from edge_runtime.integer import AvgPool, Conv, IntegerNetwork
-from edge_runtime.scores import ScoreTable
+from edge_runtime.layers import Activation, Add, AvgPool, Concat, Conv, IntegerNetwork, MaxPool
+from edge_runtime.scores import ScoreTable, WideScoreTable
 
 
 def draw_character(symbol: str, size: int = 28, shade: int = 0, shift: int = 0) -> Image.Image:
@@ -44,7 +44,18 @@ def toy_network(classes: int, seed: int = 0) -> IntegerNetwork:
         (32, 32, 1),
         7,
         (
-            Conv("conv", -1, random(6, 3, 3, 1), random(6), (4, 4), (0, 1, 0, 1), True, 6, 2, 5),
+            Conv(
+                "conv",
+                -1,
+                random(6, 3, 3, 1),
+                random(6),
+                (4, 4),
+                (0, 1, 0, 1),
+                Activation.RELU,
+                6,
+                2,
+                5,
+            ),
             AvgPool("pool", 0, (8, 8), (8, 8), 1, 6, 5),
             Conv(
                 "dense",
@@ -53,7 +64,7 @@ def toy_network(classes: int, seed: int = 0) -> IntegerNetwork:
                 random(classes),
                 (1, 1),
                 (0, 0, 0, 0),
-                False,
+                Activation.NONE,
                 8,
                 3,
                 3,
@@ -73,6 +84,47 @@ def toy_bundle(alphabet: Alphabet = ALPHABET_62, seed: int = 0) -> Bundle:
         ScoreTable.build(3, 1.0, 1.0),
         GoldenVectors.record(network, inputs),
     )
+
+
+def branched_network(classes: int, seed: int = 0) -> IntegerNetwork:
+    """A random network of every kind of layer and activation, with branches and int32 logits."""
+    rng = np.random.default_rng(seed)
+    none = (0, 0, 0, 0)
+
+    def conv(name: str, source: int, shape: tuple[int, ...], function: str, **changes: int) -> Conv:
+        weights = rng.integers(-128, 128, shape).astype(np.int8)
+        bias = rng.integers(-128, 128, shape[0]).astype(np.int8)
+        values = {"shift_cut": 9, "shift_bias": 3, "fix_point": 4} | changes
+        pad = (1, 1, 1, 1) if shape[1] == 3 else none
+        options = {
+            "depthwise": shape[3] == 1 and source >= 0,
+            "int32_output": values["shift_cut"] == 0,
+        }
+        return Conv(
+            name, source, weights, bias, (1, 1), pad, Activation(function), **values, **options
+        )
+
+    return IntegerNetwork(
+        (32, 32, 1),
+        7,
+        (
+            MaxPool("shrink", -1, (3, 3), (4, 4), (1, 0, 0, 1), 1, 6),
+            conv("stem", 0, (4, 3, 3, 1), "relu6"),
+            conv("depthwise", 1, (8, 3, 3, 1), "leaky_relu", fix_point=3),
+            conv("point", 1, (8, 1, 1, 4), "none"),
+            Add("sum", (2, 3), (1, 0), Activation.LEAKY_RELU, 1, 3),
+            Concat("join", (4, 2), 3),
+            AvgPool("mean", 5, (8, 8), (8, 8), 1, 5, 4),
+            conv("dense", 6, (classes, 1, 1, 16), "none", shift_cut=0, fix_point=9),
+        ),
+    )
+
+
+def branched_bundle(alphabet: Alphabet = ALPHABET_62, seed: int = 0) -> Bundle:
+    network = branched_network(len(alphabet), seed)
+    inputs = np.random.default_rng(seed).integers(-128, 128, (3, 32, 32, 1)).astype(np.int8)
+    golden = GoldenVectors.record(network, inputs)
+    return Bundle("branched", alphabet, network, WideScoreTable.build(9, 1.0, 1.0), golden)
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from quantize.passes.merging import array, channels_of, layer_before, merge_affi
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
-    """Merge BATCH_NORM and MUL by constants into the CONV or DENSE before them.
+    """Merge BATCH_NORM, and MUL and DIV by constants, into the CONV or DENSE before them.
 
     In inference y = (x - mean) · gamma / sqrt(variance + epsilon) + beta, which is a scale and an
     offset per output channel (Jacob et al. 2018, section 3.2).
     """
     new = Rewriter(graph)
     for node in graph.nodes.values():
-        fold = {Op.BATCH_NORM: _batch_norm, Op.MUL: _scale}.get(node.op)
+        fold = {Op.BATCH_NORM: _batch_norm, Op.MUL: _scale, Op.DIV: _scale}.get(node.op)
         if fold is None or not fold(new, node):
             new.keep(node)
     return new.graph()
@@ -31,12 +31,14 @@ def _batch_norm(new: Rewriter, node: Node) -> bool:
 
 
 def _scale(new: Rewriter, node: Node) -> bool:
-    for x, factor in (node.inputs, node.inputs[::-1]):
+    sides = (node.inputs,) if node.op is Op.DIV else (node.inputs, node.inputs[::-1])
+    for x, factor in sides:
         value, layer = new.current(factor).value, layer_before(new, node, x)
         if value is None or layer is None:
             continue
         scale = per_channel(value, channels_of(new, layer))
-        if scale is not None:
+        if scale is not None and (node.op is Op.MUL or np.all(scale)):
+            scale = scale if node.op is Op.MUL else 1 / scale
             merge_affine(new, layer, node, scale, np.zeros_like(scale), f"{layer.layer}/bias")
             return True
     return False

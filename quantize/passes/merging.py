@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge_runtime.layers import Activation
 from quantize.execute import Float
 from quantize.ir import LAYERS, Array, Graph, Node, Op, Rewriter, constant
 
@@ -11,13 +12,13 @@ from quantize.ir import LAYERS, Array, Graph, Node, Op, Rewriter, constant
 def layer_before(new: Rewriter, node: Node, name: str) -> Node | None:
     """Return the CONV or DENSE of constant weights whose output feeds ``node`` alone, or None.
 
-    A ReLU already merged into it ends it.
+    An activation already merged into it ends it.
     """
     found = new.current(name)
     constants = all(new.current(each).op is Op.CONST for each in found.inputs[1:])
     alone = new.old.feeds_only(name, node)
-    fits = found.op in LAYERS and constants and alone and not found.flag("relu")
-    return found if fits else None
+    linear = found.op in LAYERS and found.activation is Activation.NONE
+    return found if linear and constants and alone else None
 
 
 def per_channel(value: Array, channels: int) -> Float | None:

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from quantize.ir import Array, Graph, Node, Op, Rewriter, constant
+from quantize.ir import ACTIVATIONS, Array, Graph, Node, Op, Rewriter, constant
 
-_BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL})
+_UNARY = frozenset(ACTIVATIONS)
+_BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MAXIMUM, Op.MINIMUM})
 
 
 def sink_transposes(graph: Graph) -> Graph:
-    """Swap TRANSPOSE with RELU, MEAN, and ADD, SUB and MUL; merge TRANSPOSE with TRANSPOSE."""
+    """Swap TRANSPOSE with activations, MEAN, CONCAT and arithmetic; merge it with another."""
     new = Rewriter(graph)
     for node in graph.nodes.values():
         moved = [new.current(name) for name in node.inputs]
@@ -23,13 +24,11 @@ def sink_transposes(graph: Graph) -> Graph:
             new.keep(node)
         elif node.op is Op.TRANSPOSE:
             _merge(new, node, above[0])
-        elif node.op is Op.RELU:
+        elif node.op in _UNARY:
             _below(new, node, (above[0].inputs[0],), above[0].ints("perm"))
         elif node.op is Op.MEAN:
             _mean(new, node, above[0])
-        elif node.op in _BINARY and _binary(new, node, moved, above[0].ints("perm")):
-            pass
-        else:
+        elif not _joined(new, node, moved, above[0].ints("perm")):
             new.keep(node)
     return new.graph()
 
@@ -59,6 +58,22 @@ def _mean(new: Rewriter, node: Node, above: Node) -> None:
         left = [p for axis, p in enumerate(perm) if axis not in axes]
         perm = tuple(sorted(left).index(p) for p in left)
     _below(new, node, above.inputs, perm)
+
+
+def _joined(new: Rewriter, node: Node, moved: list[Node], perm: tuple[int, ...]) -> bool:
+    """Swap transposes with what reads several of them; False where that cannot be done."""
+    if node.op is Op.CONCAT:
+        return _concat(new, node, moved, perm)
+    return node.op in _BINARY and _binary(new, node, moved, perm)
+
+
+def _concat(new: Rewriter, node: Node, moved: list[Node], perm: tuple[int, ...]) -> bool:
+    if not all(each.op is Op.TRANSPOSE and each.ints("perm") == perm for each in moved):
+        return False
+    axis = int(node.number("axis")) % len(perm)
+    inputs = tuple(each.inputs[0] for each in moved)
+    _below(new, node.with_attributes(axis=perm[axis]), inputs, perm)
+    return True
 
 
 def _binary(new: Rewriter, node: Node, moved: list[Node], perm: tuple[int, ...]) -> bool:

@@ -5,8 +5,8 @@ a character shows no more than that it is one of them. A label that disagrees in
 is ambiguous rather than wrong, and told apart.
 
 The number of wrong labels is estimated from the confident joint, and that many images with the
-lowest odds of their label are named. The library cleanlab finds as many on the same predictions,
-and needs pandas and scikit-learn for it.
+lowest odds of their label are named, of whatever class: cleanlab 2.9 prunes class by class, and
+found 80 % of the planted errors where this finds 94 % on the same predictions (docs/data.md).
 """
 
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ from edge_runtime.bundle import write_bundle
 from edge_runtime.images import read_gray
 from edge_runtime.integer import run
 from edge_runtime.preprocess import preprocess
+from edge_runtime.runners import default_backend
 from tests.conftest import draw_character, toy_bundle
 
 
@@ -93,7 +94,7 @@ def test_evaluate_counts_every_image(bundle, class_folders, tmp_path, run_cli):
             labels.append(int(folder.name[-3:]) - 1)
             best.append(int(run(network, preprocess(read_gray(path))[None])[0].argmax()))
     assert figures["n"] == 50
-    assert figures["backend"] == "int8"
+    assert figures["backend"] == default_backend()
     right = float(np.mean(np.array(labels) == best))
     assert figures["metrics"]["top1_62"]["value"] == pytest.approx(right)
     assert set(figures["metrics"]) == {

@@ -6,7 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_runtime.alphabet import ALPHABET_62
-from edge_runtime.scores import ScoreTable, decimal, float_probabilities, predictions
+from edge_runtime.scores import (
+    ScoreTable,
+    WideScoreTable,
+    decimal,
+    float_probabilities,
+    predictions,
+)
 
 
 def exact(logits, fix_point):
@@ -15,7 +21,8 @@ def exact(logits, fix_point):
     top = max(z)
     total = sum(math.exp(v - top) for v in z)
     log_total = top + math.log(total)
-    return [math.exp(v - log_total) for v in z], 1 / (1 + math.exp(-log_total))
+    real = 1 / (1 + math.exp(-log_total)) if log_total > -700 else 0.0  # exp would overflow
+    return [math.exp(v - log_total) for v in z], real
 
 
 @settings(max_examples=100, deadline=None)
@@ -26,6 +33,29 @@ def test_integer_scores_are_the_definition_to_six_decimals(values, fix_point):
     expected, real = exact(values, fix_point)
     assert np.abs(probabilities[0] / 1e6 - expected).max() <= 1e-6
     assert abs(p_real[0] / 1e6 - real) <= 1e-6
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(-(2**24), 2**24), min_size=2, max_size=80), st.integers(10, 24))
+def test_scores_of_int32_logits_are_the_definition_to_six_decimals(values, fix_point):
+    table = WideScoreTable.build(fix_point, 1.0, 1.0)
+    probabilities, p_real = table.probabilities(np.array([values], np.int32))
+    expected, real = exact(values, fix_point)
+    assert np.abs(probabilities[0] / 1e6 - expected).max() <= 2e-6
+    assert abs(p_real[0] / 1e6 - real) <= 2e-6
+
+
+@pytest.mark.parametrize(("fix_point", "shift"), [(-3, 0), (16, 0), (19, 0), (20, 1), (26, 7)])
+def test_the_table_of_int32_logits_reaches_to_nothing(fix_point, shift):
+    """2^24 steps span at least 22, behind which a weight of 2^30 rounds to 0."""
+    table = WideScoreTable.build(fix_point, 1.0, 1.0)
+    assert table.shift == shift
+    assert math.ldexp(2**24, shift - fix_point) >= 22
+    extremes = np.array([[-(2**31), 2**31 - 1]], np.int32)
+    probabilities, p_real = table.probabilities(extremes)
+    assert probabilities.tolist() == [[0, 10**6]]
+    assert p_real.tolist() == [10**6]
+    assert table.probabilities(extremes[:, :1])[1].tolist() == [0]
 
 
 @pytest.mark.parametrize("classes", [2, 62, 4096])

@@ -103,7 +103,8 @@ def quantized(onnx_model: Path, manifest: Path, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("quantized")
     shutil.copy(onnx_model, folder / "model.onnx")
     arguments = ["run", folder / "model.onnx", "--calibration", manifest, "--output", folder]
-    assert main([str(a) for a in (*arguments, "--preset", "tiny", *DIGITS)]) == 0
+    arguments += ["--preset", "tiny", "--method", "min-mse", *DIGITS]
+    assert main([str(a) for a in arguments]) == 0
     compiled = ["compile", "--quantized", folder, "--output", folder / "digits.egb"]
     assert main([str(a) for a in compiled]) == 0
     return folder

@@ -1,5 +1,6 @@
 """model_int8.onnx against the reference: identical integers, also at the edge of exactness."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from edge_runtime import integer
 from edge_runtime.errors import VerificationError
-from edge_runtime.integer import AvgPool, Conv, IntegerNetwork
-from quantize.check_onnx import probes, verify_onnx
+from edge_runtime.layers import Activation, AvgPool, Conv, IntegerNetwork
+from quantize.check_onnx import check_exactness, exactness_network, probes, verify_onnx
 from quantize.export_onnx import channel_ranges, export, fits_float32
+from tests.conftest import branched_network
 
 
 def int8(rng: np.random.Generator, *shape: int) -> Any:
@@ -25,8 +27,9 @@ def conv(
     source: int = -1, stride: tuple[int, int] = (1, 1), pad: tuple[int, ...] = (0, 0, 0, 0),
 ) -> Conv:  # fmt: skip
     top, bottom, left, right = pad
+    function = Activation.RELU if relu else Activation.NONE
     return Conv(
-        name, source, weights, bias, stride, (top, bottom, left, right), relu, cut, shift, 0
+        name, source, weights, bias, stride, (top, bottom, left, right), function, cut, shift, 0
     )
 
 
@@ -58,6 +61,30 @@ def test_networks_with_any_shifts_give_the_references_integers(seed: int) -> Non
     assert verify_onnx(export(network), network, inputs, "model") > 100
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_every_kind_of_layer_gives_the_references_integers(seed: int) -> None:
+    """Pools, additions, concatenation, depthwise, three activations and int32 logits."""
+    network = branched_network(5, seed)
+    inputs = int8(np.random.default_rng(seed), 8, *network.input_shape)
+    model = export(network)
+    verify_onnx(model, network, inputs, "model")
+    assert run(model, inputs).dtype == np.int32
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, 16])
+@pytest.mark.parametrize("channels", [4, 700, 1100])
+def test_a_leaky_slope_is_exact_with_one_rounding(cut: int, channels: int) -> None:
+    rng = np.random.default_rng(cut)
+    weights = rng.choice(np.array([-128, 127], np.int8), (2, 1, 1, channels))
+    leaky = Activation.LEAKY_RELU
+    layer = replace(conv(weights, int8(rng, 2), cut, 3), activation=leaky)
+    network = IntegerNetwork((1, 1, channels), 7, (layer,))
+    inputs = np.concatenate(
+        [int8(rng, 40, 1, 1, channels), np.broadcast_to(weights[:1], (1, 1, 1, channels))]
+    )
+    verify_onnx(export(network), network, inputs, "model")
+
+
 def exact(layer: Conv, x: Any) -> list[list[int]]:
     """A dense layer in Python's own integers."""
     rows = []
@@ -67,7 +94,7 @@ def exact(layer: Conv, x: Any) -> list[list[int]]:
                                 strict=True):  # fmt: skip
             acc = sum(a * int(b) for a, b in zip(image, kernel, strict=True))
             acc += int(bias) << layer.shift_bias
-            acc = max(acc, 0) if layer.relu else acc
+            acc = max(acc, 0) if layer.activation is Activation.RELU else acc
             rounded = (acc * 2 + (1 << layer.shift_cut)) // (2 << layer.shift_cut)
             row.append(max(-128, min(127, rounded)))
         rows.append(row)
@@ -169,6 +196,19 @@ def test_a_difference_of_one_is_found_and_placed() -> None:
     message = r"model, flat inputs: 6 of 14 integers differ; the first is input 0, class 1: -127 in"
     with pytest.raises(VerificationError, match=message):
         verify_onnx(export(network(1)), network(0), np.zeros((1, 1, 1, 1), np.int8), "model")
+
+
+def test_the_self_test_reaches_sums_near_the_limit() -> None:
+    network = exactness_network()
+    (layer,) = network.layers
+    assert isinstance(layer, Conv)
+    assert fits_float32(layer)
+    assert 0.97 * 2**24 < 9 * 113 * 127 * 127 < layer.accumulator_bound() < 2**24
+    bright = np.full((1, 3, 3, 113), 127, np.int8)
+    sums = integer.run(network, bright)[0]
+    assert sums[0] == 9 * 113 * 127 * 127 - 4
+    assert sums[1] == -9 * 113 * 127 * 127 - 3
+    check_exactness()
 
 
 def test_a_damaged_model_is_reported() -> None:

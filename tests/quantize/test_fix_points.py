@@ -125,13 +125,30 @@ def test_limits_move_the_weight_then_the_bias_as_little_as_possible(
     weight, bias = fix_points.limited(pi, pw, pb, po)
     allowed = [w for w in range(-100, 100) if 0 <= w + pi - po <= 16]
     assert weight == min(allowed, key=lambda w: abs(w - pw))
-    allowed = [b for b in range(-200, 200) if 0 <= weight + pi - b <= 16]
+    cut = weight + pi - po
+    allowed = [b for b in range(-200, 200) if -(24 - (8 + cut)) <= weight + pi - b <= 16]
     assert bias == min(allowed, key=lambda b: abs(b - pb))
 
 
-def test_a_negative_shift_bias_is_never_emitted() -> None:
-    # Seen in a vendor's ELF: pw 8, pi 1, pb 10; the compiler rounded the bias to pb 9.
-    assert fix_points.limited(1, 8, 10, 4) == (8, 9)
+def test_a_bias_finer_than_its_sums_is_rounded_as_the_vendors_compiler_does() -> None:
+    """Seen in a vendor's ELF: pw 8, pi 1, pb 10; the compiler emits (b + 1) >> 1 at pb 9."""
+    assert fix_points.limited(1, 8, 10, 4) == (8, 10)
+    biases = np.arange(-128, 128).astype(np.int8)
+    assert fix_points.board_bias(biases, 0) is biases
+    assert fix_points.board_bias(biases, 1).tolist() == [(b + 1) >> 1 for b in range(-128, 128)]
+    assert fix_points.board_bias(biases, 3).tolist() == [
+        math.floor(Fraction(b, 8) + HALF) for b in range(-128, 128)
+    ]
+
+
+@given(st.integers(-5000, 5000), st.integers(-128, 127), st.integers(1, 8), st.integers(1, 8))
+def test_a_bias_rounded_down_is_read_as_the_evaluation_graph_reads_it(
+    total: int, bias: int, excess: int, cut: int
+) -> None:
+    """Acc = (sum << excess) + b, and the shift grows by the excess."""
+    wanted = math.floor(Fraction((total << excess) + bias, 2 ** (cut + excess)) + HALF)
+    down = int(fix_points.board_bias(np.array([bias], np.int8), excess, evaluation=True)[0])
+    assert (total + down + (1 << (cut - 1))) >> cut == wanted
 
 
 @pytest.mark.parametrize(

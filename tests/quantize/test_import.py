@@ -166,7 +166,7 @@ def conv_node(**attributes: Any) -> Any:
 @pytest.mark.parametrize(
     ("node", "message"),
     [
-        (conv_node(group=4), "grouped and depthwise"),
+        (conv_node(group=4), "grouped convolutions are not"),
         (conv_node(dilations=[2, 2]), "dilation"),
         (conv_node(auto_pad="SAME_LOWER"), "SAME_LOWER"),
         (
@@ -260,8 +260,11 @@ def test_several_ends_must_be_chosen_from(tmp_path: Path) -> None:
 
 
 def test_tensorflow_operators_that_are_unknown_are_named(tmp_path: Path) -> None:
-    path = frozen(tmp_path, lambda tf, x: tf.nn.leaky_relu(x, name="leak"))
-    with pytest.raises(GraphError, match="'leak': operator LeakyRelu is not supported"):
+    path = frozen(tmp_path, lambda tf, x: tf.nn.elu(x, name="bend"))
+    with pytest.raises(GraphError, match=r"'bend': operator Elu is not supported.*use Relu"):
+        import_graph(path)
+    path = frozen(tmp_path, lambda tf, x: tf.nn.relu(tf.math.lgamma(x, name="bend")))
+    with pytest.raises(GraphError, match=r"'bend': operator Lgamma is not supported.*it knows Add"):
         import_graph(path)
 
 

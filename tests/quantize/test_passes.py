@@ -187,15 +187,15 @@ def test_fold_batch_norm_copies_a_weight_that_two_layers_share() -> None:
     assert after["c"].inputs[1] == "w"
 
 
-def test_fuse_relu_names_the_layer_as_the_relu() -> None:
-    after = check(passes.fuse_relu, graph(W, conv("c"), Node("r", Op.RELU, ("c",))), Op.CONV)
-    assert after["r"].flag("relu")
+def test_fuse_activation_names_the_layer_as_the_relu() -> None:
+    after = check(passes.fuse_activation, graph(W, conv("c"), Node("r", Op.RELU, ("c",))), Op.CONV)
+    assert after["r"].activation == "relu"
     assert after["r"].layer == "c"
 
 
-def test_fuse_relu_keeps_a_value_that_others_read() -> None:
+def test_fuse_activation_keeps_a_value_that_others_read() -> None:
     before = graph(W, conv("c"), Node("r", Op.RELU, ("c",)), Node("y", Op.ADD, ("r", "c")))
-    check(passes.fuse_relu, before, Op.CONV, Op.RELU, Op.ADD)
+    check(passes.fuse_activation, before, Op.CONV, Op.RELU, Op.ADD)
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -253,3 +253,183 @@ def test_a_graph_must_be_in_order() -> None:
 def test_a_node_that_cannot_run_is_named() -> None:
     with pytest.raises(GraphError, match=r"'c' \(Conv2D\) cannot take"):
         execute.shapes(graph(W, conv("c"), shape=(4, 4, 2)))
+
+
+@pytest.mark.parametrize(("op", "name"), [(Op.RELU6, "relu6"), (Op.LEAKY_RELU, "leaky_relu")])
+def test_fuse_activation_takes_the_others_too(op: Op, name: str) -> None:
+    slope = {"alpha": 26 / 256}
+    after = check(
+        passes.fuse_activation, graph(W, conv("c"), Node("r", op, ("c",), slope)), Op.CONV
+    )
+    assert after["r"].activation == name
+
+
+def test_fuse_activation_into_an_addition() -> None:
+    both = Node("s", Op.ADD, ("x", "x"))
+    check(passes.fuse_activation, graph(both, Node("r", Op.RELU, ("s",))), Op.ADD)
+    biased = graph(const("b", 3), Node("s", Op.ADD, ("x", "b")), Node("r", Op.RELU, ("s",)))
+    check(passes.fuse_activation, biased, Op.ADD, Op.RELU)
+
+
+def test_a_slope_that_the_dpu_lacks_is_named() -> None:
+    steep = graph(W, conv("c"), Node("r", Op.LEAKY_RELU, ("c",), {"alpha": 0.2}))
+    with pytest.raises(GraphError, match=r"'r': a leaky ReLU of slope 0\.2 cannot"):
+        passes.fuse_activation(steep)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_recognize_activations(swapped: bool) -> None:
+    def pair(a: str, b: str) -> tuple[str, str]:
+        return (b, a) if swapped else (a, b)
+
+    before = graph(
+        constant("zero", np.float32(0)), constant("six", np.float32([6])),
+        constant("slope", np.float32(0.1)),
+        Node("a", Op.MAXIMUM, pair("x", "zero")), Node("b", Op.MINIMUM, pair("a", "six")),
+        Node("c", Op.SUB, ("b", "slope")), Node("scaled", Op.MUL, pair("c", "slope")),
+        Node("y", Op.MAXIMUM, pair("scaled", "c")),
+    )  # fmt: skip
+    once = passes.recognize_activations(before)
+    assert once.operators() == [Op.INPUT, Op.RELU6, Op.SUB, Op.LEAKY_RELU]
+    assert once["y"].number("alpha") == pytest.approx(0.1)
+    x = 4 * inputs(before)
+    np.testing.assert_allclose(execute.run(once, x), execute.run(before, x), rtol=1e-6)
+
+
+@pytest.mark.parametrize("other", [0.5, -0.1])
+def test_recognize_activations_leaves_other_maxima(other: float) -> None:
+    before = graph(constant("k", np.float32(other)), Node("y", Op.MAXIMUM, ("x", "k")))
+    check(passes.recognize_activations, before, Op.MAXIMUM)
+
+
+def test_raise_activations_above_a_max_pool() -> None:
+    pool = {"kernel": (2, 2), "strides": (2, 2), "pads": (0, 1, 1, 0)}
+    before = graph(W, conv("c"), Node("m", Op.MAX_POOL, ("c",), pool), Node("r", Op.RELU, ("m",)))
+    after = check(passes.raise_activations, before, Op.CONV, Op.RELU, Op.MAX_POOL)
+    assert after.output == "r"
+
+
+PAD = Node("p", Op.PAD, ("x",), {"pads": (1, 0, 1, 1)})
+
+
+def test_merge_padding_into_a_convolution() -> None:
+    after = check(passes.merge_padding, graph(W, PAD, conv("c", "p", pads=(0, 1, 0, 0))), Op.CONV)
+    assert after["c"].ints("pads") == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        Node("m", Op.MAX_POOL, ("p",), {"kernel": (2, 2), "strides": (2, 2)}),
+        Node("a", Op.AVG_POOL, ("p",), {"kernel": (2, 2), "strides": (1, 1)}),
+        conv("c", "p", "small", pads=(0, 0, 0, 0)),
+    ],
+    ids=["max pool", "average pool", "a kernel smaller than the pad"],
+)
+def test_padding_that_no_layer_takes_is_a_convolution_of_its_own(node: Node) -> None:
+    before = graph(const("small", 2, 1, 1, 3), PAD, node)
+    after = check(passes.merge_padding, before, Op.CONV, node.op)
+    assert after["p"].flag("depthwise")
+
+
+def test_resolve_padding_of_a_max_pool() -> None:
+    pool = {"kernel": (3, 3), "strides": (2, 2), "padding": "same"}
+    before = graph(Node("m", Op.MAX_POOL, ("x",), pool), shape=(6, 5, 3))
+    after = check(passes.resolve_padding, before, Op.MAX_POOL)
+    assert after["m"].ints("pads") == (0, 1, 1, 1)
+
+
+def test_sink_transposes_through_a_concatenation_and_activations() -> None:
+    before = graph(
+        W, conv("c"), Node("t", Op.TRANSPOSE, ("c",), NCHW), Node("six", Op.RELU6, ("t",)),
+        Node("leak", Op.LEAKY_RELU, ("t",), {"alpha": 0.1}),
+        Node("j", Op.CONCAT, ("six", "leak"), {"axis": 1}),
+        Node("back", Op.TRANSPOSE, ("j",), NHWC),
+    )  # fmt: skip
+    kept = (Op.CONV, Op.RELU6, Op.LEAKY_RELU, Op.CONCAT)
+    assert check(passes.sink_transposes, before, *kept)["j"].number("axis") == 3
+
+
+def test_sink_transposes_leaves_a_concatenation_of_other_orders() -> None:
+    before = graph(
+        Node("t", Op.TRANSPOSE, ("x",), {"perm": (0, 2, 1, 3)}),
+        Node("j", Op.CONCAT, ("t", "x"), {"axis": 3}),
+    )
+    check(passes.sink_transposes, before, Op.TRANSPOSE, Op.CONCAT)
+
+
+def test_fold_batch_norm_folds_a_division() -> None:
+    before = graph(W, const("by", 5, low=0.5), conv("c"), Node("y", Op.DIV, ("c", "by")))
+    check(passes.fold_batch_norm, before, Op.CONV)
+    inverse = graph(W, const("by", 5, low=0.5), conv("c"), Node("y", Op.DIV, ("by", "c")))
+    assert passes.fold_batch_norm(inverse).operators() == [Op.INPUT, Op.CONV, Op.DIV]
+
+
+def normed(after: str) -> list[Node]:
+    """An activation, and batch normalization behind it."""
+    norm = Node("n", Op.BATCH_NORM, ("r", *NORM_NAMES), {"epsilon": 1e-3})
+    return [W, *NORM, conv("c", activation=after), Node("r", Op.IDENTITY, ("c",)), norm]
+
+
+def test_scale_to_conv_after_an_activation() -> None:
+    before = passes.strip_identities(graph(*normed("relu")))
+    after = check(passes.scale_to_conv, before, Op.CONV, Op.CONV)
+    assert after["n"].flag("depthwise")
+
+
+@pytest.mark.parametrize(("op", "value"), [(Op.MUL, 5), (Op.ADD, 5), (Op.SUB, 1), (Op.DIV, 1)])
+def test_scale_to_conv_of_arithmetic(op: Op, value: int) -> None:
+    before = graph(
+        W, const("k", value, low=0.5), conv("c", activation="relu"), Node("y", op, ("c", "k"))
+    )
+    check(passes.scale_to_conv, before, Op.CONV, Op.CONV)
+
+
+def test_merge_scale_into_the_convolution_after_it_or_leave_it() -> None:
+    """With zero padding its offset would have to be padded instead of zero."""
+    w2, b2 = const("w2", 2, 3, 3, 5), const("b2", 2)
+    for pads, left in (((0, 0, 0, 0), 2), ((1, 1, 1, 1), 3)):
+        nodes = [*normed("relu"), w2, b2, conv("d", "n", "w2", "b2", pads=pads)]
+        before = passes.scale_to_conv(passes.strip_identities(graph(*nodes)))
+        check(passes.merge_scale, before, *[Op.CONV] * left)
+
+
+def test_merge_scale_steps_over_an_average_pool() -> None:
+    pool = Node("m", Op.AVG_POOL, ("n",), {"kernel": (4, 4), "strides": (4, 4)})
+    last = conv("d", "m", "w2", pads=(0, 0, 0, 0))
+    nodes = [*normed("relu"), const("w2", 2, 1, 1, 5), pool, last]
+    before = passes.scale_to_conv(passes.strip_identities(graph(*nodes)))
+    after = passes.repeat(before, (passes.merge_scale,))
+    assert after.operators() == [Op.INPUT, Op.CONV, Op.AVG_POOL, Op.CONV]
+    x = inputs(before)
+    np.testing.assert_allclose(execute.run(after, x), execute.run(before, x), rtol=1e-4, atol=1e-5)
+
+
+def test_merge_scale_into_a_depthwise_convolution() -> None:
+    last = conv("d", "n", "w2", pads=(0, 0, 0, 0), depthwise=True)
+    nodes = [*normed("relu"), const("w2", 10, 2, 2, 1), last]
+    before = passes.scale_to_conv(passes.strip_identities(graph(*nodes)))
+    check(passes.merge_scale, before, Op.CONV, Op.CONV)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "pads", "left"),
+    [
+        (1, 3, 1, (1, 1, 1, 1), (1, 1)), (2, 5, 1, (2, 2, 2, 2), (3, 3)),
+        (2, 3, 2, (0, 1, 1, 0), (2, 2)), (4, 3, 1, (1, 1, 1, 1), (3, 3)),
+        (1, 3, 2, (2, 0, 0, 2), (1, 1)),
+    ],
+)  # fmt: skip
+def test_drop_dead_weights(
+    size: int, kernel: int, stride: int, pads: tuple[int, ...], left: tuple[int, int]
+) -> None:
+    node = conv("c", pads=pads, strides=(stride, stride))
+    before = graph(const("w", 5, kernel, kernel, 3), node, shape=(size, size, 3))
+    after = check(passes.drop_dead_weights, before, Op.CONV)
+    assert np.shape(after.value("w"))[1:3] == left
+
+
+def test_the_vendors_rules_keep_dead_weights() -> None:
+    before = graph(const("w", 5, 3, 3, 3), conv("c"), shape=(1, 1, 3))
+    assert np.shape(passes.simplify(before, vendor=True).value("w")) == (5, 3, 3, 3)
+    assert np.shape(passes.simplify(before).value("w")) == (5, 1, 1, 3)

@@ -1,5 +1,6 @@
 """The audit of sets with planted copies, conflicts, leaks and wrong labels."""
 
+import importlib.util
 import json
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ from PIL import Image
 
 from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
 from edge_runtime.errors import InputError
-from edge_runtime.labeled_images import LabeledImage
+from edge_runtime.labeled_images import LabeledImage, find_labeled_images
 from semi_supervised.__main__ import main
 from semi_supervised.audit.command import audit
 from semi_supervised.audit.folds import deal_folds
@@ -24,6 +25,7 @@ from semi_supervised.data import make_data
 from semi_supervised.settings import load_settings
 from semi_supervised.splits import write_manifest
 
+ROOT = Path(__file__).resolve().parents[2]
 ABC = parse_alphabet("abc")
 DIGITS = parse_alphabet("0123456789")
 
@@ -230,6 +232,30 @@ def test_the_number_flagged_is_that_of_the_confident_joint():
     suspects = find_suspects(p, labels, range(30), alphabet)
     # Mean of p(A) over A is 0.78, of p(B) over B 0.76; the last row reaches neither.
     assert sorted(s.image for s in suspects.wrong) == [17, 18, 19]
+
+
+def test_the_measurement_counts_what_it_planted(class_folders, tmp_path, run_cli, monkeypatch):
+    """With an audit that names four of the five planted labels and one that is right."""
+    path = ROOT / "scripts/measure_audit.py"
+    spec = importlib.util.spec_from_file_location("measure_audit", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+
+    def find(paths, alphabet):
+        images = find_labeled_images(Path(paths[0]), alphabet)
+        odd = [i for i in images if i.label != alphabet.symbol_of_folder(i.path.parent.name)]
+        right = next(i for i in images if i not in odd)
+        check = {"images": len(images), "accuracy": 0.9, "accuracy_alike": 0.9, "settings": {}}
+        return {"label_check": check | {"wrong": [{"file": i.path} for i in [*odd[1:], right]]}}
+
+    monkeypatch.setattr(script, "audit", find)
+    given = (class_folders, "--alphabet", "0123456789", "--output", tmp_path, "--share", 0.1)
+    code, _, err = run_cli(script.main, *given)
+    assert code == 0, err
+    measured = json.loads((tmp_path / "measured.json").read_text())
+    expected = {"images": 50, "planted": 5, "named": 5, "recall": 0.8, "precision": 0.8}
+    assert {key: measured[key] for key in expected} == expected
+    assert run_cli(script.main, class_folders, "--share", 2)[0] == 2
 
 
 # --- Folds -------------------------------------------------------------------------------------

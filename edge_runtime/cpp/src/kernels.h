@@ -1,0 +1,27 @@
+// The engine's inner loops. One table of functions for each instruction set, chosen at run time;
+// all give the same integers. Maps are int8 [height][width][channels]; a layer's input is `in`.
+#pragma once
+
+#include "layers.h"
+
+namespace edgeglyph {
+
+struct Kernels {
+    const char *name;
+    // `scratch` holds scratch_values() int16; `y` is int8, or int32 where the layer says so.
+    void (*conv)(const Layer &layer, const Shape &in, const int8_t *x, int16_t *scratch, void *y);
+    void (*depthwise)(const Layer &layer, const Shape &in, const int8_t *x, void *y);
+    void (*avg_pool)(const Layer &layer, const Shape &in, const int8_t *x, int8_t *y);
+    void (*max_pool)(const Layer &layer, const Shape &in, const int8_t *x, int8_t *y);
+    void (*add)(const Layer &layer, const int8_t *a, const int8_t *b, int8_t *y);
+};
+
+extern const Kernels scalar_kernels;  // plain C++, every platform
+
+// By name, or the fastest that this processor has for "auto" and nullptr; throws Error.
+const Kernels &find_kernels(const char *name);
+
+// int16 values that a convolution needs beside its maps: one kernel window.
+int64_t scratch_values(const Layer &layer);
+
+}  // namespace edgeglyph

@@ -1,0 +1,159 @@
+// edge_classify: the on-board program. One line for each image, as text or as JSON, equal to what
+// `python -m edge_runtime classify` prints.
+#include <cstdio>
+#include <new>
+
+#include "bench.h"
+#include "classifier.h"
+#include "error.h"
+#include "files.h"
+#include "image.h"
+#include "options.h"
+#include "parallel.h"
+#include "text.h"
+#include "version.h"
+
+namespace edgeglyph {
+namespace {
+
+constexpr size_t batch = 64;
+
+struct Source {
+    std::string path;
+    bool standard_input;
+};
+
+std::vector<Source> sources_of(const std::vector<std::string> &images) {
+    std::vector<Source> sources;
+    for (const std::string &given : images) {
+        if (given == "-") {
+            sources.push_back({"-", true});
+            continue;
+        }
+        const std::string path = tidy_path(given);
+        if (!is_folder(path)) {
+            sources.push_back({path, false});
+            continue;
+        }
+        const std::vector<std::string> inside = images_below(path);
+        if (inside.empty()) refuse(path + ": no image in this folder");
+        for (const std::string &image : inside) sources.push_back({image, false});
+    }
+    return sources;
+}
+
+std::string json_line(const Classifier &classifier, const std::string &path,
+                      const Prediction &found, const std::vector<int32_t> &logits,
+                      const std::vector<uint32_t> &probabilities, size_t top_k) {
+    const std::vector<std::string> &symbols = classifier.bundle().alphabet;
+    std::string line = "{\"path\": " + json_text(path) +
+                       ", \"label\": " + json_text(symbols[found.label]) +
+                       ", \"confidence\": " + decimal(found.confidence) +
+                       ", \"p_real\": " + decimal(found.p_real) + ", \"top\": [";
+    const char *comma = "";
+    for (uint32_t c : ranking(logits.data(), logits.size(), top_k)) {
+        line += comma + ("[" + json_text(symbols[c])) + ", " + decimal(probabilities[c]) + "]";
+        comma = ", ";
+    }
+    line += "], \"logits\": [";
+    comma = "";
+    for (int32_t logit : logits) {
+        line += comma + std::to_string(logit);
+        comma = ", ";
+    }
+    return line + "]}\n";
+}
+
+std::string plain_line(const Classifier &classifier, const std::string &path,
+                       const Prediction &found, const std::vector<int32_t> &logits,
+                       const std::vector<uint32_t> &probabilities, size_t top_k) {
+    const std::vector<std::string> &symbols = classifier.bundle().alphabet;
+    std::string others;
+    for (uint32_t c : ranking(logits.data(), logits.size(), top_k)) {
+        if (c == found.label) continue;
+        others +=
+            (others.empty() ? "" : ", ") + symbols[c] + " " + percent(probabilities[c]) + " %";
+    }
+    return path + ": " + symbols[found.label] + "  " + percent(found.confidence) + " %" +
+           (others.empty() ? "" : "  (then " + others + ")") + "\n";
+}
+
+struct Answer {
+    std::string line;
+    bool failed = false;
+};
+
+Answer answer(const Classifier &classifier, const Source &source, const Options &options) {
+    try {
+        const std::vector<uint8_t> file =
+            source.standard_input ? read_standard_input(max_image_bytes)
+                                  : read_file(source.path, max_image_bytes, "no such file");
+        const Image image = decode_image({file.data(), file.size()}, source.path);
+        std::vector<int32_t> logits(classifier.classes());
+        std::vector<uint32_t> probabilities(classifier.classes());
+        const Prediction found =
+            classifier.classify(image.pixels.data(), image.width, image.height, image.width,
+                                logits.data(), probabilities.data());
+        const auto line = options.json ? json_line : plain_line;
+        return {line(classifier, source.path, found, logits, probabilities, options.top_k), false};
+    } catch (const Error &error) {
+        if (!options.json) return {source.path + ": error: " + error.message + "\n", true};
+        return {"{\"path\": " + json_text(source.path) +
+                    ", \"error\": " + json_text(error.message) + "}\n",
+                true};
+    }
+}
+
+int classify(const Classifier &classifier, const Options &options) {
+    const std::vector<Source> sources = sources_of(options.images);
+    bool failed = false;
+    for (size_t from = 0; from < sources.size(); from += batch) {
+        std::vector<Answer> answers(std::min(batch, sources.size() - from));
+        parallel_for(answers.size(), options.threads, [&](size_t i) {
+            answers[i] = answer(classifier, sources[from + i], options);
+        });
+        for (const Answer &given : answers) {
+            failed = failed || given.failed;
+            std::fwrite(given.line.data(), 1, given.line.size(), stdout);
+        }
+        std::fflush(stdout);
+    }
+    if (std::ferror(stdout)) refuse("standard output cannot be written");
+    return failed ? 2 : 0;
+}
+
+int run(const Options &options) {
+    if (options.help) return std::fputs(usage_text, stdout), 0;
+    if (options.version) return std::printf("edge_classify %s\n", edgeglyph_version), 0;
+    if (options.bench) return bench(options), 0;
+    const auto classifier = open_classifier(options.bundle, options.kernels.c_str());
+    if (options.self_test) {
+        const Bundle &bundle = classifier->bundle();
+        std::printf(
+            "self-test of bundle '%s' passed: %zu layers, %u golden vectors, kernels %s, "
+            "%zu bytes of working memory\n",
+            bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
+            classifier->engine().kernels().name, classifier->engine().arena_bytes());
+        return 0;
+    }
+    return classify(*classifier, options);
+}
+
+int guarded(int count, const char *const *arguments) {
+    try {
+        return run(parse_options(count, arguments));
+    } catch (const Error &error) {
+        std::fprintf(stderr, "edge_classify: %s\n", error.message.c_str());
+        return static_cast<int>(error.fault);
+    } catch (const std::bad_alloc &) {
+        std::fputs("edge_classify: out of memory\n", stderr);
+        return 2;
+    }
+}
+
+}  // namespace
+}  // namespace edgeglyph
+
+int main(int count, char **arguments) {
+    return edgeglyph::guarded(count, arguments);
+}

@@ -1,0 +1,120 @@
+"""Back end ``native``: the on-board engine (edge_runtime/cpp) on this machine, through its C API.
+
+`make runtime` builds the library beside this package. The integers are those of the reference.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime import __version__
+from edge_runtime.errors import EdgeGlyphError, InputError, VerificationError
+from edge_runtime.layers import Int8
+from edge_runtime.pixels import Gray
+
+LIBRARY = Path(__file__).parent / "cpp/build/host/libedge_runtime.so"
+_ABI = 1  # EG_ABI of edge_runtime.h that this file was written for
+_MESSAGE_BYTES = 1024
+_NOT_VERIFIED = 1
+
+
+class _Image(ctypes.Structure):
+    _fields_ = (
+        ("pixels", ctypes.POINTER(ctypes.c_uint8)),
+        ("width", ctypes.c_uint32),
+        ("height", ctypes.c_uint32),
+        ("stride", ctypes.c_size_t),
+    )
+
+
+def is_built() -> bool:
+    """Whether `make runtime` has built the library for this machine."""
+    return LIBRARY.is_file()
+
+
+class NativeRunner:
+    """The C++ engine; opening a bundle runs its self-test there.
+
+    threads : how many a batch may use; 0 takes all that the machine has
+    """
+
+    integer = True
+
+    def __init__(self, bundle: Path, int32_logits: bool, threads: int = 0) -> None:
+        self._library = load_library()
+        self._threads = threads
+        self._type: type[np.generic] = np.int32 if int32_logits else np.int8
+        handle = ctypes.c_void_p()
+        path = str(bundle).encode("utf-8", "surrogateescape")
+        _call(self._library.eg_open, path, None, ctypes.byref(handle))
+        self._handle = handle
+        self._classes = int(self._library.eg_classes(handle))
+
+    def __del__(self) -> None:
+        if hasattr(self, "_handle"):
+            self._library.eg_close(self._handle)
+
+    def run(self, inputs: Int8) -> npt.NDArray[Any]:
+        """Logits int8 or int32 [N, classes] of int8 inputs [N, 32, 32, 1]."""
+        if inputs.dtype != np.int8 or inputs.shape[1:] != (32, 32, 1):
+            raise ValueError(f"inputs are {inputs.dtype} {inputs.shape}, not int8 [N, 32, 32, 1]")
+        rows = np.ascontiguousarray(inputs)
+        logits = np.empty((len(rows), self._classes), np.int32)
+        _call(
+            self._library.eg_run,
+            self._handle,
+            rows.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_size_t(len(rows)),
+            ctypes.c_uint(self._threads),
+            logits.ctypes.data_as(ctypes.c_void_p),
+        )
+        return logits.astype(self._type)
+
+
+def decode_gray(data: bytes, name: str) -> Gray:
+    """Decode an image with the on-board readers, as `edge_runtime.images.decode_gray`."""
+    library, image = load_library(), _Image()
+    size = ctypes.c_size_t(len(data))
+    _call(library.eg_decode, data, size, name.encode("utf-8", "surrogateescape"), image)
+    try:
+        flat = np.ctypeslib.as_array(image.pixels, (image.height, image.stride))
+        return flat[:, : image.width].copy()
+    finally:
+        library.eg_free_image(ctypes.byref(image))
+
+
+def load_library() -> ctypes.CDLL:
+    """Load the library; `InputError` where it is missing or of another release."""
+    if not is_built():
+        raise InputError(f"{LIBRARY}: not built; `make runtime` builds it, or use --backend int8")
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+    except OSError as error:
+        raise InputError(f"{LIBRARY}: cannot be loaded ({error}); `make runtime` again") from None
+    library.eg_version.restype = ctypes.c_char_p
+    version = library.eg_version().decode()
+    if (library.eg_abi(), version) != (_ABI, __version__):
+        raise InputError(
+            f"{LIBRARY}: is of release {version}, this is {__version__}; `make runtime` again"
+        )
+    library.eg_classes.argtypes = (ctypes.c_void_p,)
+    library.eg_classes.restype = ctypes.c_uint32
+    library.eg_close.argtypes = (ctypes.c_void_p,)
+    library.eg_close.restype = None
+    library.eg_free_image.restype = None
+    return library
+
+
+def _call(function: Any, *arguments: Any) -> None:
+    """Call a function of the C API; raise what its status says."""
+    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    passed = [ctypes.byref(a) if isinstance(a, ctypes.Structure) else a for a in arguments]
+    status = function(*passed, message, ctypes.c_size_t(_MESSAGE_BYTES))
+    if status == 0:
+        return
+    text = message.value.decode("utf-8", "replace")
+    kind: type[EdgeGlyphError] = VerificationError if status == _NOT_VERIFIED else InputError
+    raise kind(text)

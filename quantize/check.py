@@ -1,0 +1,257 @@
+"""``quantize check``: will a DPU run this network? Every operator gets a verdict.
+
+It needs no calibration and no trained weights: a network can be checked before it is trained.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from edge_runtime.layers import Activation
+from quantize import dpu, execute
+from quantize.dpu import Target
+from quantize.import_graph import import_graph
+from quantize.ir import Graph, Node, Op
+from quantize.passes import simplify
+from quantize.passes.cut_logits import cut_logits
+
+Shape = tuple[int, int, int]
+ON_DPU, ON_CPU, UNSUPPORTED = "DPU", "CPU", "unsupported"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where one operator runs, and why.
+
+    where : "DPU", "CPU" or "unsupported";  reason : what to change, empty for the DPU
+    macs : multiply-adds for one input;  cycles : at the target's parallelism, if none is lost
+    weight_bytes, output_bytes : int8
+    """
+
+    name: str
+    op: str
+    output: Shape
+    where: str
+    reason: str = ""
+    macs: int = 0
+    cycles: int = 0
+    weight_bytes: int = 0
+    output_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """All verdicts for one network on one target."""
+
+    model: Path
+    target: Target
+    verdicts: list[Verdict]
+    resident_bytes: int
+
+    @property
+    def kernels(self) -> int:
+        """DPU kernels: stretches of operators that no CPU operator interrupts."""
+        places = [v.where for v in self.verdicts]
+        return sum(1 for where, _ in groupby(places) if where == ON_DPU)
+
+    @property
+    def fits(self) -> bool:
+        """Whether one DPU kernel holds the whole network up to its logits."""
+        body = [v for v in self.verdicts if v.op != Op.SOFTMAX]
+        return all(v.where == ON_DPU for v in body)
+
+    @property
+    def milliseconds(self) -> float:
+        """Ideal time of the DPU's part at the target's clock."""
+        return 1e3 * sum(v.cycles for v in self.verdicts) / self.target.clock_hz
+
+    def text(self) -> str:
+        """Return the report as `check` prints it."""
+        rows = [
+            [v.name, v.op, "×".join(map(str, v.output)), v.where, v.macs, v.cycles, v.weight_bytes]
+            for v in self.verdicts
+        ]
+        headers = ["operator", "kind", "output", "runs on", "multiply-adds", "cycles", "bytes"]
+        table = tabulate(rows, headers, tablefmt="simple", intfmt=",")
+        target = self.target
+        macs, cycles = (sum(getattr(v, key) for v in self.verdicts) for key in ("macs", "cycles"))
+        used = macs / (cycles * target.macs_per_cycle) if cycles else 0.0
+        weights = sum(v.weight_bytes for v in self.verdicts)
+        room = "fits on chip" if self.resident_bytes <= target.memory_bytes else "streamed from DDR"
+        lines = [
+            table,
+            "",
+            *(f"{v.name} ({v.op}): {v.where}; {v.reason}" for v in self.verdicts if v.reason),
+            f"{target.name}: {self.kernels} DPU kernel{'s' if self.kernels != 1 else ''}, "
+            f"{macs:,} multiply-adds, {weights:,} bytes of weights",
+            f"ideal: {cycles:,} cycles, {self.milliseconds:.3f} ms at "
+            f"{target.clock_hz / 1e6:.0f} MHz, {used:.0%} of the multipliers busy "
+            "(memory and start-up not counted)",
+            f"largest layer with its input and output: {self.resident_bytes:,} of "
+            f"{target.memory_bytes:,} bytes on chip, {room}",
+            "verdict: " + ("one DPU kernel holds it" if self.fits else "not one DPU kernel"),
+        ]
+        return "\n".join(lines)
+
+
+def check(
+    model: Path, target: str, input_node: str | None = None, output_node: str | None = None
+) -> Report:
+    """Say of every operator of a model whether a DPU of this size runs it.
+
+    Raises
+    ------
+    GraphError
+        When the file cannot be read, or holds an operator that the quantizer does not know.
+    """
+    chosen = dpu.target_named(target)
+    source = import_graph(model, input_node, output_node)
+    softmax = [node for node in source.nodes.values() if node.op is Op.SOFTMAX]
+    graph = simplify(source, vendor=True)
+    shapes = {name: _map_shape(shape) for name, shape in execute.shapes(graph).items()}
+    verdicts = [
+        _verdict(graph, node, shapes, chosen)
+        for node in graph.nodes.values()
+        if node.op not in (Op.INPUT, Op.CONST)
+    ]
+    if softmax and cut_logits(source) is not source:
+        last = softmax[-1]
+        reason = "cut from the kernel; the runtime makes scores from the logits"
+        verdicts.append(Verdict(last.name, last.op, verdicts[-1].output, ON_CPU, reason))
+    resident = max((_resident(graph, node, shapes) for node in graph.nodes.values()), default=0)
+    return Report(model, chosen, verdicts, resident)
+
+
+def _map_shape(shape: Sequence[int]) -> Shape:
+    """Return (height, width, channels) of a map, or of a vector as a 1×1 map."""
+    inner = tuple(shape[1:])
+    if len(inner) == 3:
+        return inner
+    return 1, 1, math.prod(inner)
+
+
+def _verdict(graph: Graph, node: Node, shapes: dict[str, Shape], target: Target) -> Verdict:
+    out = shapes[node.name]
+    judge = {
+        Op.CONV: _conv,
+        Op.AVG_POOL: _pool,
+        Op.MAX_POOL: _pool,
+        Op.ADD: _elementwise,
+        Op.CONCAT: _elementwise,
+    }.get(node.op)
+    common: dict[str, Any] = {"output_bytes": math.prod(out)}
+    if judge is None:
+        reason = _advice(node)
+        return Verdict(node.name, node.op, out, UNSUPPORTED, reason, **common)
+    reason, numbers = judge(graph, node, shapes, target)
+    reason = reason or _activation_problem(node, target)
+    where = UNSUPPORTED if reason else ON_DPU
+    return Verdict(node.layer, _kind(node), out, where, reason, **common, **numbers)
+
+
+def _kind(node: Node) -> str:
+    kind = "DepthwiseConv2D" if node.flag("depthwise") else str(node.op)
+    return kind if node.activation is Activation.NONE else f"{kind} + {node.activation}"
+
+
+def _advice(node: Node) -> str:
+    if node.op is Op.LEAKY_RELU:
+        return "put it directly behind a convolution, with slope 0.1"
+    if node.op in (Op.RELU, Op.RELU6):
+        return "put it directly behind a convolution, a dense layer or an addition"
+    if node.op is Op.BATCH_NORM:
+        return "put it directly behind a convolution or dense layer"
+    if node.op is Op.SOFTMAX:
+        return "end the network at its logits; the runtime makes scores"
+    if node.op is Op.MEAN:
+        return "use a mean over height and width"
+    return (
+        "restructure the network so that convolutions, pools, additions and concatenations remain"
+    )
+
+
+def _activation_problem(node: Node, target: Target) -> str:
+    if node.activation is Activation.LEAKY_RELU and target.name == "B1152":
+        return "the public B1152 build has ReLU and ReLU6 only; use one of them"
+    return ""
+
+
+def _conv(
+    graph: Graph, node: Node, shapes: dict[str, Shape], target: Target
+) -> tuple[str, dict[str, int]]:
+    value = graph.value(node.inputs[1])
+    if value is None:
+        return "its weights are computed; they must be constant", {}
+    out_channels, height, width, _ = value.shape
+    given, out = shapes[node.inputs[0]], shapes[node.name]
+    strides, pads = node.ints("strides"), node.ints("pads", (0, 0, 0, 0))
+    bank = height * width * math.ceil(given[2] / target.inputs)
+    reason = ""
+    if max(height, width) > dpu.MAX_KERNEL:
+        reason = f"kernel {height}×{width} is over {dpu.MAX_KERNEL}; use several smaller ones"
+    elif max(strides) > dpu.MAX_STRIDE:
+        reason = f"stride {max(strides)} is over {dpu.MAX_STRIDE}; use two layers"
+    elif max(pads[:2]) >= max(height, 2) or max(pads[2:]) >= max(width, 2):
+        reason = f"pads {pads} are larger than its kernel; use less padding"
+    elif bank > dpu.MAX_WEIGHT_BANK and not node.flag("depthwise"):
+        reason = (
+            f"kernel {height}×{width} on {given[2]} channels needs {bank} rows of weights, over "
+            f"{dpu.MAX_WEIGHT_BANK}; use fewer input channels or a smaller kernel"
+        )
+    elif out_channels > dpu.MAX_OUTPUT_GROUPS * target.outputs:
+        reason = f"{out_channels} outputs are over {dpu.MAX_OUTPUT_GROUPS * target.outputs}"
+    elif node.flag("depthwise") and out_channels != given[2]:
+        reason = "a depthwise layer that multiplies channels; use one kernel a channel"
+    cycles = (
+        dpu.channel_cycles(target, out, height * width)
+        if node.flag("depthwise")
+        else dpu.conv_cycles(target, out, height * width, given[2])
+    )
+    return reason, {
+        "macs": value.size * out[0] * out[1],
+        "cycles": cycles,
+        "weight_bytes": value.size + out_channels,
+    }
+
+
+def _pool(
+    graph: Graph, node: Node, shapes: dict[str, Shape], target: Target
+) -> tuple[str, dict[str, int]]:
+    height, width = node.ints("kernel")
+    reason = ""
+    if node.op is Op.AVG_POOL and (height != width or not 2 <= height <= dpu.MAX_AVERAGE):
+        if (height, width) != (1, 1):
+            reason = (
+                f"an average over {height}×{width}; the DPU averages squares of 2 to "
+                f"{dpu.MAX_AVERAGE}: shrink the map before"
+            )
+    elif max(height, width) > dpu.MAX_MAXIMUM:
+        reason = f"a maximum over {height}×{width}, over {dpu.MAX_MAXIMUM}; use two"
+    elif max(node.ints("strides")) > dpu.MAX_STRIDE:
+        reason = f"stride {max(node.ints('strides'))} is over {dpu.MAX_STRIDE}"
+    return reason, {"cycles": dpu.channel_cycles(target, shapes[node.name], height * width)}
+
+
+def _elementwise(
+    graph: Graph, node: Node, shapes: dict[str, Shape], target: Target
+) -> tuple[str, dict[str, int]]:
+    if any(graph.value(name) is not None for name in node.inputs):
+        return "one side is constant; put it directly behind a convolution", {}
+    cycles = dpu.channel_cycles(target, shapes[node.name], 1) if node.op is Op.ADD else 0
+    return "", {"cycles": cycles}
+
+
+def _resident(graph: Graph, node: Node, shapes: dict[str, Shape]) -> int:
+    """Bytes of a layer's weights, inputs and output."""
+    if node.op in (Op.INPUT, Op.CONST):
+        return 0
+    total = math.prod(shapes[node.name])
+    for name in node.inputs:
+        value = graph.value(name)
+        total += math.prod(shapes[name]) if value is None else value.size
+    return total

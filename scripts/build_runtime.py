@@ -1,0 +1,195 @@
+"""Build the on-board program and library: ``python scripts/build_runtime.py BOARD``.
+
+The board's description (edge_runtime/boards/BOARD.toml, table [runtime]) names the target; the
+compiler is zig's clang from the PyPI package ziglang, or the system's g++ for the host, or what
+--cxx says (a cross GCC, a vendor's SDK). Only what changed is compiled again. Output:
+edge_runtime/cpp/build/BOARD/ with edge_classify, libedge_runtime.a and libedge_runtime.so.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CPP = ROOT / "edge_runtime/cpp"
+BOARDS = ROOT / "edge_runtime/boards"
+PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp"}
+
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]
+COMMON = [
+    *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"),
+    *("-ffunction-sections", "-fdata-sections", "-pthread", "-D_FILE_OFFSET_BITS=64", *WARNINGS),
+]
+SANITIZED = [
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+]
+
+
+class BuildError(Exception):
+    """What cannot be built, and why, in one line."""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Commands and flags of one build.
+
+    sanitize : address and undefined-behaviour sanitizers instead of a stripped program
+    """
+
+    cxx: list[str]
+    ar: list[str]
+    flags: list[str]
+    link: list[str]
+    sanitize: bool
+
+    @property
+    def compile_flags(self) -> list[str]:
+        """Flags that every source is compiled with."""
+        version = re.search(
+            r'__version__ = "(.+)"', (ROOT / "edge_runtime/__init__.py").read_text("utf-8")
+        )
+        if not version:
+            raise BuildError("edge_runtime/__init__.py states no __version__")
+        defines = [f'-DEDGEGLYPH_VERSION="{version[1]}"', f"-I{CPP / 'include'}"]
+        return [*COMMON, *self.flags, *defines, *(SANITIZED if self.sanitize else [])]
+
+    def fingerprint(self) -> str:
+        """Hash of all that an object depends on beside its sources."""
+        text = "\0".join([*self.cxx, *self.compile_flags])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def toolchain(board: str, cxx: str | None, sanitize: bool) -> Toolchain:
+    """Read a board's description and find its compiler."""
+    path = BOARDS / f"{board}.toml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in BOARDS.glob("*.toml")))
+        raise BuildError(f"no board {board!r}; there are {names}")
+    runtime = tomllib.loads(path.read_text("utf-8")).get("runtime")
+    if runtime is None:
+        raise BuildError(f"{path}: lacks the table [runtime]")
+    triple = runtime.get("zig_target")
+    if cxx:
+        command = shlex.split(cxx)
+        ar = command[0].replace("clang++", "llvm-ar").replace("g++", "ar")
+        archiver = [ar if shutil.which(ar) else "ar"]
+        flags = runtime.get("gcc_flags", [])
+    elif triple is None:
+        command, archiver, flags = ["g++"], ["ar"], runtime.get("gcc_flags", [])
+    else:
+        if importlib.util.find_spec("ziglang") is None:
+            raise BuildError(
+                f"{board} needs a cross-compiler: pip install 'edgeglyph[runtime]' (zig), or name "
+                f"one with CXX, for example CXX={runtime['gcc_triple']}-g++"
+            )
+        zig = [sys.executable, "-m", "ziglang"]
+        command, archiver = [*zig, "c++", "-target", triple], [*zig, "ar"]
+        flags = runtime.get("zig_flags", [])
+    if not shutil.which(command[0]):
+        raise BuildError(f"{command[0]}: no such compiler; install g++, or name one with CXX")
+    # zig links its own C++ library statically; GCC is told to, as boards often lack a new one.
+    gcc = command[0] != sys.executable and "clang" not in command[0]
+    static = ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"]
+    link = static if gcc and not sanitize else []
+    return Toolchain(command, archiver, list(flags), link, sanitize)
+
+
+def build(board: str, cxx: str | None, output: Path, sanitize: bool = False) -> Path:
+    """Build everything for a board into ``output``; return the program's path."""
+    tools = toolchain(board, cxx, sanitize)
+    objects = output / "objects"
+    objects.mkdir(parents=True, exist_ok=True)
+    sources = sorted((CPP / "src").glob("*.cpp"))
+    changed = _compile(tools, sources, objects)
+    compiled = [objects / f"{s.stem}.o" for s in sources]
+    library = [str(o) for o, s in zip(compiled, sources, strict=True) if s.name not in PROGRAM_ONLY]
+    program = output / "edge_classify"
+    shared = output / "libedge_runtime.so"
+    archive = output / "libedge_runtime.a"
+    if changed or not (program.is_file() and shared.is_file() and archive.is_file()):
+        strip = [] if sanitize else ["-s", "-Wl,--gc-sections"]
+        flags = [*tools.flags, "-pthread", *tools.link, *strip]
+        flags += ["-fsanitize=address,undefined"] if sanitize else []
+        _replace(program, [*tools.cxx, *map(str, compiled), *flags, "-o"])
+        if not sanitize:  # a sanitized library would need its host to be one
+            name = ["-shared", "-Wl,-soname,libedge_runtime.so"]
+            _replace(shared, [*tools.cxx, *library, *flags, *name, "-o"])
+        _replace(archive, [*tools.ar, "rcs"], library)
+    return program
+
+
+def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
+    """Compile what is older than its source, a header or the flags; whether there was any."""
+    stamp = objects / "flags"
+    if not stamp.is_file() or stamp.read_text() != tools.fingerprint():
+        for old in objects.glob("*.o"):
+            old.unlink()
+        stamp.write_text(tools.fingerprint())
+    headers = [*(CPP / "src").glob("*.h"), *(CPP / "include").glob("*.h")]
+    newest = max(h.stat().st_mtime for h in headers)
+
+    def stale(source: Path) -> bool:
+        target = objects / f"{source.stem}.o"
+        return not target.is_file() or target.stat().st_mtime < max(newest, source.stat().st_mtime)
+
+    todo = [s for s in sources if stale(s)]
+    if not todo:
+        return False
+
+    def compile_one(source: Path) -> None:
+        target = objects / f"{source.stem}.o"
+        _replace(target, [*tools.cxx, *tools.compile_flags, "-c", str(source), "-o"])
+
+    compile_one(todo[0])  # alone: the first use of a zig target builds its C++ library
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(compile_one, todo[1:]))
+    return True
+
+
+def _replace(target: Path, command: list[str], inputs: list[str] | None = None) -> None:
+    """Run a command that writes its last argument, and put the result in place in one step."""
+    new = target.with_name(f"{os.getpid()}-{target.name}")  # two builds may run at a time
+    line = [*command, str(new), *(inputs or [])]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        new.unlink(missing_ok=True)
+        raise BuildError(f"{shlex.join(line)}\n{done.stderr.strip()}")
+    new.replace(target)
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog="build_runtime", description=__doc__.splitlines()[0])
+    parser.add_argument("board", help="a name from edge_runtime/boards")
+    parser.add_argument("--cxx", help="compiler with its options instead of zig or g++")
+    parser.add_argument(
+        "--output", type=Path, help="folder instead of edge_runtime/cpp/build/BOARD"
+    )
+    parser.add_argument("--sanitize", action="store_true", help="with sanitizers, for tests")
+    options = parser.parse_args()
+    output = options.output or CPP / "build" / options.board
+    try:
+        program = build(options.board, options.cxx or None, output, options.sanitize)
+    except BuildError as error:
+        print(f"build_runtime: {error}", file=sys.stderr)
+        return 2
+    print(f"{os.path.relpath(program)}: {program.stat().st_size:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
