@@ -9,13 +9,11 @@ convolutions as it takes for each to meet it, and their results are added and ro
 This file shares no arithmetic with `edge_runtime.integer`: each checks the other.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from edge_runtime.errors import GraphError
 from edge_runtime.layers import (
@@ -29,10 +27,10 @@ from edge_runtime.layers import (
     output_range,
 )
 from quantize.ir import Array
+from quantize.onnx_builder import OnnxBuilder
 
 EXACT = 2**24
 INPUT, OUTPUT = "input_real", "logits_q"
-_OPSET, _IR_VERSION = 13, 7  # understood by ONNX Runtime since 1.6 (2020)
 LEAKY_NUMERATOR, LEAKY_BITS = 26, 8  # the slope of LeakyReLU, 26 / 2^8
 _LARGEST_INPUT = 128  # |q| of an int8 activation
 _Range = tuple[int, int]  # first input channel, and the one after the last
@@ -43,9 +41,9 @@ def export(network: IntegerNetwork) -> bytes:
 
     The same network always gives the same bytes.
     """
-    model = _Builder()
-    model.add("Cast", [INPUT], "input_float", to=TensorProto.FLOAT)
-    model.add("Transpose", ["input_float"], "input_nchw", perm=[0, 3, 1, 2])
+    model = OnnxBuilder()
+    model.node("Cast", [INPUT], "input_float", to=TensorProto.FLOAT)
+    model.node("Transpose", ["input_float"], "input_nchw", perm=[0, 3, 1, 2])
     outputs, shapes = ["input_nchw"], [network.input_shape, *network.output_shapes()]
     for i, layer in enumerate(network.layers):
         x = [outputs[source + 1] for source in layer.sources]
@@ -53,12 +51,16 @@ def export(network: IntegerNetwork) -> bytes:
         outputs.append(_layer(model, f"layer{i}", layer, x, channels))
     kind = TensorProto.INT32 if network.int32_logits else TensorProto.INT8
     flat = model.constant("logits_shape", np.array([-1, network.classes], np.int64))
-    model.add("Reshape", [outputs[-1], flat], "logits_float")
-    model.add("Cast", ["logits_float"], OUTPUT, to=kind)
-    return model.serialized(network.input_shape, network.classes, kind)
+    model.node("Reshape", [outputs[-1], flat], "logits_float")
+    model.node("Cast", ["logits_float"], OUTPUT, to=kind)
+    return model.serialized(
+        "edgeglyph_int8",
+        helper.make_tensor_value_info(INPUT, TensorProto.INT8, ["N", *network.input_shape]),
+        helper.make_tensor_value_info(OUTPUT, kind, ["N", network.classes]),
+    )
 
 
-def _layer(model: "_Builder", name: str, layer: Layer, x: list[str], channels: int) -> str:
+def _layer(model: "OnnxBuilder", name: str, layer: Layer, x: list[str], channels: int) -> str:
     if isinstance(layer, Conv):
         return _conv(model, name, layer, x[0], channels)
     if isinstance(layer, AvgPool):
@@ -67,7 +69,7 @@ def _layer(model: "_Builder", name: str, layer: Layer, x: list[str], channels: i
         return _max_pool(model, name, layer, x[0])
     if isinstance(layer, Add):
         return _add(model, name, layer, x)
-    return model.add("Concat", x, f"{name}_joined", axis=1)
+    return model.node("Concat", x, f"{name}_joined", axis=1)
 
 
 def fits_float32(layer: Conv) -> bool:
@@ -104,39 +106,7 @@ def _rounding_term(shift: int) -> int:
     return (1 << max(shift, 0)) >> 1
 
 
-@dataclass
-class _Builder:
-    nodes: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-
-    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, name: str, value: Array) -> str:
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
-
-    def serialized(self, shape: tuple[int, int, int], classes: int, kind: int) -> bytes:
-        graph = helper.make_graph(
-            self.nodes,
-            "edgeglyph_int8",
-            [helper.make_tensor_value_info(INPUT, TensorProto.INT8, ["N", *shape])],
-            [helper.make_tensor_value_info(OUTPUT, kind, ["N", classes])],
-            self.constants,
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
-            ir_version=_IR_VERSION,
-            producer_name="edgeglyph",
-        )
-        onnx.checker.check_model(model)
-        serialized: bytes = model.SerializeToString(deterministic=True)
-        return serialized
-
-
-def _conv(model: _Builder, name: str, layer: Conv, x: str, channels: int) -> str:
+def _conv(model: OnnxBuilder, name: str, layer: Conv, x: str, channels: int) -> str:
     kernel = layer.weights.transpose(0, 3, 1, 2).astype(np.float32)
     bias = np.ldexp(layer.bias.astype(np.float64), layer.shift_bias)
     top, bottom, left, right = layer.pad
@@ -150,7 +120,7 @@ def _conv(model: _Builder, name: str, layer: Conv, x: str, channels: int) -> str
     if fits_float32(layer) or layer.depthwise:
         weights = model.constant(f"{name}_weights", kernel)
         biases = model.constant(f"{name}_bias", bias.astype(np.float32))
-        acc = model.add("Conv", [x, weights, biases], f"{name}_acc", **shape)
+        acc = model.node("Conv", [x, weights, biases], f"{name}_acc", **shape)
         dtype: type[np.floating[Any]] = np.float32
     else:
         parts = [
@@ -159,7 +129,7 @@ def _conv(model: _Builder, name: str, layer: Conv, x: str, channels: int) -> str
         ]
         acc = model.constant(f"{name}_bias", bias.reshape(1, -1, 1, 1))
         for i, part in enumerate(parts):
-            acc = model.add("Add", [acc, part], f"{name}_acc{i}")
+            acc = model.node("Add", [acc, part], f"{name}_acc{i}")
         dtype = np.float64
     if layer.int32_output:
         return acc
@@ -167,25 +137,25 @@ def _conv(model: _Builder, name: str, layer: Conv, x: str, channels: int) -> str
 
 
 def _partial(
-    model: _Builder, name: str, x: str, kernel: Array, channels: _Range, shape: dict[str, Any]
+    model: OnnxBuilder, name: str, x: str, kernel: Array, channels: _Range, shape: dict[str, Any]
 ) -> str:
     """Emit the convolution of some input channels, cast to float64."""
     first = model.constant(f"{name}_first", np.array([channels[0]], np.int64))
     last = model.constant(f"{name}_last", np.array([channels[1]], np.int64))
     axis = model.constant(f"{name}_axis", np.array([1], np.int64))
-    piece = model.add("Slice", [x, first, last, axis], f"{name}_input")
+    piece = model.node("Slice", [x, first, last, axis], f"{name}_input")
     weights = model.constant(f"{name}_weights", np.ascontiguousarray(kernel))
-    acc = model.add("Conv", [piece, weights], f"{name}_acc32", **shape)
-    return model.add("Cast", [acc], f"{name}_acc64", to=TensorProto.DOUBLE)
+    acc = model.node("Conv", [piece, weights], f"{name}_acc32", **shape)
+    return model.node("Cast", [acc], f"{name}_acc64", to=TensorProto.DOUBLE)
 
 
-def _avg_pool(model: _Builder, name: str, layer: AvgPool, x: str, channels: int) -> str:
+def _avg_pool(model: OnnxBuilder, name: str, layer: AvgPool, x: str, channels: int) -> str:
     """Emit window sums as a convolution of ones, each channel by itself, then the factor."""
     largest = int(np.prod(layer.kernel)) * _LARGEST_INPUT
     if largest >= EXACT:
         raise GraphError(f"layer {layer.name!r}: its window is too large for exact float32")
     ones = model.constant(f"{name}_ones", np.ones((channels, 1, *layer.kernel), np.float32))
-    total = model.add(
+    total = model.node(
         "Conv",
         [x, ones],
         f"{name}_sum",
@@ -195,13 +165,13 @@ def _avg_pool(model: _Builder, name: str, layer: AvgPool, x: str, channels: int)
     )
     if largest * layer.multiplier + _rounding_term(layer.shift) < EXACT:
         return _requantize(model, name, total, np.float32, layer.multiplier, layer.shift)
-    wide = model.add("Cast", [total], f"{name}_sum64", to=TensorProto.DOUBLE)
+    wide = model.node("Cast", [total], f"{name}_sum64", to=TensorProto.DOUBLE)
     return _requantize(model, name, wide, np.float64, layer.multiplier, layer.shift)
 
 
-def _max_pool(model: _Builder, name: str, layer: MaxPool, x: str) -> str:
+def _max_pool(model: OnnxBuilder, name: str, layer: MaxPool, x: str) -> str:
     top, bottom, left, right = layer.pad
-    largest = model.add(
+    largest = model.node(
         "MaxPool",
         [x],
         f"{name}_max",
@@ -212,25 +182,25 @@ def _max_pool(model: _Builder, name: str, layer: MaxPool, x: str) -> str:
     return _requantize(model, name, largest, np.float32, 1, layer.shift)
 
 
-def _add(model: _Builder, name: str, layer: Add, x: list[str]) -> str:
+def _add(model: OnnxBuilder, name: str, layer: Add, x: list[str]) -> str:
     """Emit the sum of both inputs at the finer fix point: below 2^24, but for a leaky slope."""
     aligned = []
     for i, (tensor, shift) in enumerate(zip(x, layer.left_shifts, strict=True)):
         if shift:
             factor = model.constant(f"{name}_factor{i}", np.array(2.0**shift, np.float32))
-            tensor = model.add("Mul", [tensor, factor], f"{name}_input{i}")
+            tensor = model.node("Mul", [tensor, factor], f"{name}_input{i}")
         aligned.append(tensor)
-    total = model.add("Add", aligned, f"{name}_sum")
+    total = model.node("Add", aligned, f"{name}_sum")
     largest = 2 * _LARGEST_INPUT << max(layer.left_shifts)
     fits = (largest + _rounding_term(layer.shift)) * LEAKY_NUMERATOR < EXACT
     dtype: type[np.floating[Any]] = np.float32 if fits else np.float64
     if not fits:
-        total = model.add("Cast", [total], f"{name}_sum64", to=TensorProto.DOUBLE)
+        total = model.node("Cast", [total], f"{name}_sum64", to=TensorProto.DOUBLE)
     return _finish(model, name, total, dtype, layer.shift, layer.activation, layer.fix_point)
 
 
 def _finish(
-    model: _Builder,
+    model: OnnxBuilder,
     name: str,
     acc: str,
     dtype: type[np.floating[Any]],
@@ -244,16 +214,16 @@ def _finish(
         return _requantize(model, name, acc, dtype, 1, shift, limits)
     zero = model.constant(f"{name}_zero", np.array(0, dtype))
     slope = model.constant(f"{name}_slope", np.array(LEAKY_NUMERATOR / 2**LEAKY_BITS, dtype))
-    above = model.add("Max", [acc, zero], f"{name}_above")
-    below = model.add("Min", [acc, zero], f"{name}_below")
-    bent = model.add("Mul", [below, slope], f"{name}_bent")
-    both = model.add("Add", [above, bent], f"{name}_leaky")  # one of the two is zero
+    above = model.node("Max", [acc, zero], f"{name}_above")
+    below = model.node("Min", [acc, zero], f"{name}_below")
+    bent = model.node("Mul", [below, slope], f"{name}_bent")
+    both = model.node("Add", [above, bent], f"{name}_leaky")  # one of the two is zero
     # The slope leaves fractions, so that a shift of zero must round as well.
     return _requantize(model, name, both, dtype, 1, shift, limits, always_round=True)
 
 
 def _requantize(
-    model: _Builder,
+    model: OnnxBuilder,
     name: str,
     acc: str,
     dtype: type[np.floating[Any]],
@@ -269,14 +239,14 @@ def _requantize(
     scale = np.ldexp(float(multiplier), -shift)
     if scale != 1:
         factor = model.constant(f"{name}_scale", np.array(scale, dtype))
-        acc = model.add("Mul", [acc, factor], f"{name}_scaled")
+        acc = model.node("Mul", [acc, factor], f"{name}_scaled")
     if shift > 0 or always_round:
         half = model.constant(f"{name}_half", np.array(0.5, dtype))
-        acc = model.add("Add", [acc, half], f"{name}_plus_half")
-        acc = model.add("Floor", [acc], f"{name}_floor")
+        acc = model.node("Add", [acc, half], f"{name}_plus_half")
+        acc = model.node("Floor", [acc], f"{name}_floor")
     lowest = model.constant(f"{name}_low", np.array(limits[0], dtype))
     highest = model.constant(f"{name}_high", np.array(limits[1], dtype))
-    acc = model.add("Clip", [acc, lowest, highest], f"{name}_clipped")
+    acc = model.node("Clip", [acc, lowest, highest], f"{name}_clipped")
     if dtype is np.float32:
         return acc
-    return model.add("Cast", [acc], f"{name}_output", to=TensorProto.FLOAT)
+    return model.node("Cast", [acc], f"{name}_output", to=TensorProto.FLOAT)

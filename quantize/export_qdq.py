@@ -9,14 +9,13 @@ model_int8.onnx.
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
 from quantize.execute import LEAKY_SLOPE
+from quantize.onnx_builder import OnnxBuilder
 
 INPUT, OUTPUT = "input_real", "logits"
-_OPSET, _IR_VERSION = 13, 7
 
 
 def export_qdq(network: IntegerNetwork) -> bytes:
@@ -36,22 +35,14 @@ def export_qdq(network: IntegerNetwork) -> bytes:
         outputs.append(result if exact else model.rounded(result, layer.fix_point))
     flat = model.constant("logits_shape", np.array([-1, network.classes], np.int64))
     model.node("Reshape", [outputs[-1], flat], OUTPUT)
-    return model.serialized(network.input_shape, network.classes)
+    return model.serialized(
+        "edgeglyph_qdq",
+        helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", *network.input_shape]),
+        helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", network.classes]),
+    )
 
 
-class _Writer:
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, name: str, value: Any) -> str:
-        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
+class _Writer(OnnxBuilder):
     def rounded(self, x: str, p: int) -> str:
         """Add QuantizeLinear and DequantizeLinear at a fix point."""
         scale = self.constant(f"{x}_scale", np.array(2.0**-p, np.float32))
@@ -117,21 +108,3 @@ class _Writer:
             high = self.constant(f"{name}_high", np.array(6, np.float32))
             return self.node("Clip", [x, low, high], f"{name}_relu6")
         return x
-
-    def serialized(self, shape: tuple[int, int, int], classes: int) -> bytes:
-        graph = helper.make_graph(
-            self.nodes,
-            "edgeglyph_qdq",
-            [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", *shape])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", classes])],
-            self.constants,
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
-            ir_version=_IR_VERSION,
-            producer_name="edgeglyph",
-        )
-        onnx.checker.check_model(model)
-        data: bytes = model.SerializeToString(deterministic=True)
-        return data
