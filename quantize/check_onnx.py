@@ -1,5 +1,6 @@
 """Run model_int8.onnx in ONNX Runtime against the integer reference, integer for integer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,17 +82,32 @@ def verify_onnx(model: bytes, network: IntegerNetwork, calibration: Int8, name: 
     """
     check_exactness()
     session = _session(model, name)
+
+    def run(inputs: Int8) -> Logits:
+        logits: Logits = session.run([OUTPUT], {INPUT: inputs})[0]
+        return logits
+
+    return compare_on_probes(run, network, calibration, name, "ONNX Runtime")
+
+
+def compare_on_probes(
+    run: Callable[[Int8], Logits],
+    network: IntegerNetwork,
+    calibration: Int8,
+    name: str,
+    engine: str,
+) -> int:
+    """Compare what ``run`` makes of a batch with the reference, in batches of 1 and of 64.
+
+    Returns the number of inputs compared; raises as `compare`.
+    """
     compared = 0
     for kind, inputs in probes(network, calibration).items():
         wanted = run_integers(network, inputs)
         for batch in BATCHES:
             fed = inputs[:32] if batch == 1 else inputs
-            parts = [
-                session.run([OUTPUT], {INPUT: fed[i : i + batch]})[0]
-                for i in range(0, len(fed), batch)
-            ]
-            where = f"{name}, {kind} inputs"
-            compare(np.concatenate(parts), wanted[: len(fed)], where, "ONNX Runtime")
+            found = np.concatenate([run(fed[i : i + batch]) for i in range(0, len(fed), batch)])
+            compare(found, wanted[: len(fed)], f"{name}, {kind} inputs", engine)
             compared += len(fed)
     return compared
 

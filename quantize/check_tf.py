@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import VerificationError
+from edge_runtime.integer import Logits
 from edge_runtime.layers import Int8, IntegerNetwork
 from edge_runtime.tensorflow_import import import_tensorflow
-from quantize.check_onnx import BATCHES, compare, probes
-from quantize.methods import run_integers
+from quantize.check_onnx import compare_on_probes
 
 
 def tensorflow_is_installed() -> bool:
@@ -47,26 +47,19 @@ def verify_stock(
     except Exception as error:  # protobuf's DecodeError has no stable home
         reason = str(error).splitlines()[0]
         raise VerificationError(f"{name}: TensorFlow does not load it ({reason})") from None
-    compared = 0
     with tf.compat.v1.Session(graph=graph) as session:
-        for kind, inputs in probes(network, calibration).items():
-            wanted = run_integers(network, inputs)
-            for batch in BATCHES:
-                some = inputs[:32] if batch == 1 else inputs
-                values = np.ldexp(some.astype(np.float32), -network.input_fix_point)
-                parts = [
-                    session.run(logits, {fed: values[i : i + batch]})
-                    for i in range(0, len(values), batch)
-                ]
-                found = _integers(np.concatenate(parts), network)
-                compare(found, wanted[: len(some)], f"{name}, {kind} inputs", "TensorFlow")
-                compared += len(some)
-    return compared
+
+        def run(inputs: Int8) -> Logits:
+            values = np.ldexp(inputs.astype(np.float32), -network.input_fix_point)
+            return _integers(session.run(logits, {fed: values}), network)
+
+        return compare_on_probes(run, network, calibration, name, "TensorFlow")
 
 
-def _integers(values: Any, network: IntegerNetwork) -> Any:
+def _integers(values: Any, network: IntegerNetwork) -> Logits:
     """Return the integers that values stand for; what is none is left as it is."""
     scaled = np.ldexp(values.astype(np.float64), network.logits_fix_point)
     scaled = scaled.reshape(len(values), -1)
     dtype = np.int32 if network.int32_logits else np.int8
-    return scaled.astype(dtype) if np.array_equal(scaled, scaled.round()) else scaled
+    whole: Logits = scaled.astype(dtype)
+    return whole if np.array_equal(scaled, scaled.round()) else scaled
