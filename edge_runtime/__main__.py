@@ -88,6 +88,12 @@ def _add_network(parser: argparse.ArgumentParser, several: bool) -> None:
         metavar="FILE",
         help="model of a float or onnx back end (default: beside the bundle)",
     )
+    parser.add_argument(
+        "--isa",
+        metavar="I",
+        help="instruction set of back end native: scalar, avx2, avx512vnni, neon or neon-dot "
+        "(default: the fastest that this processor has)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -101,6 +107,7 @@ def _run(options: argparse.Namespace) -> int:
         options.model,
         options.skip_unreadable,
         options.cache,
+        options.isa,
     )
     for line in evaluation.skipped:
         print(f"skipped: {line}", file=sys.stderr)
@@ -115,7 +122,7 @@ def _classify(options: argparse.Namespace) -> int:
         raise InputError("--top-k must be at least 1")
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold any bytes
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-    recognizer = Recognizer.open(options.bundle, options.backend, options.model)
+    recognizer = Recognizer.open(options.bundle, options.backend, options.model, options.isa)
     files = list(_files(options.images))
     failed = 0
     for path, answer in recognizer.classify_files(files, options.top_k):

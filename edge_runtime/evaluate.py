@@ -147,6 +147,7 @@ def evaluate(
     model: Path | None = None,
     skip_unreadable: bool = False,
     cache: Path | None = None,
+    isa: str | None = None,
 ) -> Evaluation:
     """Run back ends over every labeled image of a source.
 
@@ -167,7 +168,12 @@ def evaluate(
     """
     if len(set(backends)) != len(backends):
         raise InputError("name each back end once")
-    recognizers = [(name, Recognizer.open(bundle, name, model)) for name in backends]
+    if isa and "native" not in backends:
+        raise InputError(f"--isa {isa}: only back end native has instruction sets")
+    recognizers = [
+        (name, Recognizer.open(bundle, name, model, isa if name == "native" else None))
+        for name in backends
+    ]
     alphabet = recognizers[0][1].bundle.alphabet
     found = find_source_images(source, alphabet, split, cache)
     inputs, images, skipped = _preprocess(found, skip_unreadable)

@@ -16,7 +16,7 @@ from edge_runtime.layers import Int8
 from edge_runtime.pixels import Gray
 
 LIBRARY = Path(__file__).parent / "cpp/build/host/libedge_runtime.so"
-_ABI = 1  # EG_ABI of edge_runtime.h that this file was written for
+_ABI = 2  # EG_ABI of edge_runtime.h that this file was written for
 _MESSAGE_BYTES = 1024
 _NOT_VERIFIED = 1
 
@@ -39,19 +39,30 @@ class NativeRunner:
     """The C++ engine; opening a bundle runs its self-test there.
 
     threads : how many a batch may use; 0 takes all that the machine has
+    isa : instruction set: scalar, avx2, avx512vnni, neon or neon-dot; None takes the fastest that
+        the processor has, and one that it lacks raises `InputError`
     """
 
     integer = True
 
-    def __init__(self, bundle: Path, int32_logits: bool, threads: int = 0) -> None:
+    def __init__(
+        self, bundle: Path, int32_logits: bool, threads: int = 0, isa: str | None = None
+    ) -> None:
         self._library = load_library()
         self._threads = threads
         self._type: type[np.generic] = np.int32 if int32_logits else np.int8
         handle = ctypes.c_void_p()
         path = str(bundle).encode("utf-8", "surrogateescape")
-        _call(self._library.eg_open, path, None, ctypes.byref(handle))
+        chosen = isa.encode() if isa else None
+        _call(self._library.eg_open, path, chosen, ctypes.byref(handle))
         self._handle = handle
         self._classes = int(self._library.eg_classes(handle))
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that it uses."""
+        name: bytes = self._library.eg_isa(self._handle)
+        return name.decode()
 
     def __del__(self) -> None:
         if hasattr(self, "_handle"):
@@ -102,6 +113,8 @@ def load_library() -> ctypes.CDLL:
         )
     library.eg_classes.argtypes = (ctypes.c_void_p,)
     library.eg_classes.restype = ctypes.c_uint32
+    library.eg_isa.argtypes = (ctypes.c_void_p,)
+    library.eg_isa.restype = ctypes.c_char_p
     library.eg_close.argtypes = (ctypes.c_void_p,)
     library.eg_close.restype = None
     library.eg_free_image.restype = None

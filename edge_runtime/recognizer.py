@@ -28,11 +28,15 @@ class Recognizer:
 
     @classmethod
     def open(
-        cls, path: Path, backend: str | None = None, model: Path | None = None
+        cls,
+        path: Path,
+        backend: str | None = None,
+        model: Path | None = None,
+        isa: str | None = None,
     ) -> "Recognizer":
         """Read a bundle and make a back end ready; its self-test runs here, once."""
         bundle = read_bundle(path)
-        return cls(bundle, open_runner(backend or default_backend(), bundle, path, model))
+        return cls(bundle, open_runner(backend or default_backend(), bundle, path, model, isa))
 
     @property
     def integer(self) -> bool:

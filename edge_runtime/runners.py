@@ -149,7 +149,9 @@ def default_backend() -> str:
     return "native" if is_built() else "int8"
 
 
-def open_runner(backend: str, bundle: Bundle, bundle_path: Path, model: Path | None) -> Runner:
+def open_runner(
+    backend: str, bundle: Bundle, bundle_path: Path, model: Path | None, isa: str | None = None
+) -> Runner:
     """Make a back end ready.
 
     Parameters
@@ -158,11 +160,14 @@ def open_runner(backend: str, bundle: Bundle, bundle_path: Path, model: Path | N
     bundle, bundle_path : the bundle and where it was read from
     model : the model file of a back end that needs one; by default it is looked for beside the
         bundle and compared with the hash that the bundle recorded
+    isa : instruction set of `native`; None takes the fastest that the processor has
     """
+    if isa and backend != "native":
+        raise InputError(f"--isa {isa}: only back end native has instruction sets, not {backend}")
     if backend == "int8":
         return Int8Runner(bundle)
     if backend == "native":
-        return NativeRunner(bundle_path, bundle.network.int32_logits)
+        return NativeRunner(bundle_path, bundle.network.int32_logits, isa=isa)
     if backend not in _MODEL_FILES:
         raise InputError(f"no back end {backend!r}; there are {', '.join(BACKENDS)}")
     path = model or _model_beside(bundle, bundle_path, _MODEL_FILES[backend])

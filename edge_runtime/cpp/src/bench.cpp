@@ -73,7 +73,7 @@ void print(const Options &options, const char *what, const Times &times) {
 
 void bench(const Options &options) {
     const Clock::time_point start = Clock::now();
-    const auto classifier = open_classifier(options.bundle, options.kernels.c_str());
+    const auto classifier = open_classifier(options.bundle, options.isa.c_str());
     const double open_us = seconds_since(start) * 1e6;
     std::vector<int32_t> logits(classifier->classes());
     std::vector<uint32_t> probabilities(classifier->classes());
@@ -91,9 +91,9 @@ void bench(const Options &options) {
     }
     const double first_us = seconds_since(start) * 1e6;
     std::printf(options.json
-                    ? "{\"kernels\": \"%s\", \"working_bytes\": %zu, \"open_us\": %.2f, "
+                    ? "{\"isa\": \"%s\", \"working_bytes\": %zu, \"open_us\": %.2f, "
                       "\"first_answer_us\": %.2f, \"peak_kb\": %ld"
-                    : "kernels %s, %zu bytes of working memory, opened and self-tested in %.2f µs, "
+                    : "%s, %zu bytes of working memory, opened and self-tested in %.2f µs, "
                       "first answer after %.2f µs, %ld KB resident\n",
                 classifier->engine().kernels().name, classifier->engine().arena_bytes(), open_us,
                 first_us, peak_kb());

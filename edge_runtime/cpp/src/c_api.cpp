@@ -81,16 +81,16 @@ const char *eg_version(void) {
     return edgeglyph_version;
 }
 
-eg_status eg_open(const char *path, const char *kernels, eg_classifier **classifier, char *error,
+eg_status eg_open(const char *path, const char *isa, eg_classifier **classifier, char *error,
                   size_t error_size) {
     return guarded({error, error_size}, [&] {
         need(path && classifier, "an argument");
         *classifier = nullptr;
-        *classifier = new eg_classifier{open_classifier(path, kernels)};
+        *classifier = new eg_classifier{open_classifier(path, isa)};
     });
 }
 
-eg_status eg_open_memory(const void *data, size_t size, const char *name, const char *kernels,
+eg_status eg_open_memory(const void *data, size_t size, const char *name, const char *isa,
                          eg_classifier **classifier, char *error, size_t error_size) {
     return guarded({error, error_size}, [&] {
         need(data && name && classifier, "an argument");
@@ -98,7 +98,7 @@ eg_status eg_open_memory(const void *data, size_t size, const char *name, const 
         const uint8_t *bytes = static_cast<const uint8_t *>(data);
         std::vector<uint8_t> copy(bytes, bytes + size);
         *classifier =
-            new eg_classifier{std::make_unique<Classifier>(std::move(copy), name, kernels)};
+            new eg_classifier{std::make_unique<Classifier>(std::move(copy), name, isa)};
     });
 }
 
@@ -110,7 +110,7 @@ const char *eg_name(const eg_classifier *classifier) {
     return classifier->inner->bundle().name.c_str();
 }
 
-const char *eg_kernels(const eg_classifier *classifier) {
+const char *eg_isa(const eg_classifier *classifier) {
     return classifier->inner->engine().kernels().name;
 }
 

@@ -18,7 +18,7 @@ struct Prediction {
 class Classifier {
 public:
     // Read a bundle's bytes and run its self-test; `name` stands for it in messages. Throws Error.
-    Classifier(std::vector<uint8_t> file, const std::string &name, const char *kernels);
+    Classifier(std::vector<uint8_t> file, const std::string &name, const char *isa);
 
     const Bundle &bundle() const { return bundle_; }
     const Engine &engine() const { return *engine_; }
@@ -43,6 +43,6 @@ private:
 };
 
 // Open the bundle at `path`.
-std::unique_ptr<Classifier> open_classifier(const std::string &path, const char *kernels);
+std::unique_ptr<Classifier> open_classifier(const std::string &path, const char *isa);
 
 }  // namespace edgeglyph

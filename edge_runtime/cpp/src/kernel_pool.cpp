@@ -1,8 +1,6 @@
 // Pools and additions in plain C++, and the table of scalar kernels.
 #include <algorithm>
-#include <cstring>
 
-#include "error.h"
 #include "kernels_scalar.h"
 #include "requantize.h"
 
@@ -57,12 +55,7 @@ void scalar_add(const Layer &layer, const int8_t *a, const int8_t *b, int8_t *y)
 }
 
 const Kernels scalar_kernels = {"scalar",        scalar_conv,     scalar_depthwise,
-                                scalar_avg_pool, scalar_max_pool, scalar_add};
-
-const Kernels &find_kernels(const char *name) {
-    if (!name || std::strcmp(name, "auto") == 0) return scalar_kernels;
-    if (std::strcmp(name, scalar_kernels.name) == 0) return scalar_kernels;
-    refuse("no kernels '" + std::string(name) + "'; there are auto, scalar");
-}
+                                scalar_avg_pool, scalar_max_pool, scalar_add,
+                                nullptr};
 
 }  // namespace edgeglyph

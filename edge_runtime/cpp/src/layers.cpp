@@ -141,6 +141,25 @@ int output_high(const Layer &layer) {
     return layer.fix_point < -4 ? 0 : (12 + (1 << -layer.fix_point)) >> (1 - layer.fix_point);
 }
 
+Range range_of(const std::vector<Range> &ranges, int source) {
+    return source < 0 ? Range{-128, 127} : ranges[static_cast<size_t>(source)];
+}
+
+std::vector<Range> output_ranges(const Network &network) {
+    std::vector<Range> ranges;
+    for (const Layer &layer : network.layers) {
+        Range range{output_low(layer), output_high(layer)};
+        if (!layer.convolves() && layer.kind != Kind::add) {
+            range = {127, 127};
+            for (int source : layer.sources) {
+                range.low = std::min(range.low, range_of(ranges, source).low);
+            }
+        }
+        ranges.push_back(range);
+    }
+    return ranges;
+}
+
 void check_network(Network &network) {
     if (network.layers.empty()) refuse("a network needs at least one layer");
     if (network.layers.size() > max_layers) refuse("more than 1,024 layers");

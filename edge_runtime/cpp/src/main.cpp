@@ -122,15 +122,23 @@ int classify(const Classifier &classifier, const Options &options) {
     return failed ? 2 : 0;
 }
 
+void print_version(const std::string &isa) {
+    const char *chosen = find_kernels(isa.c_str()).name;
+    std::string all;
+    for (const std::string &name : supported_names()) all += (all.empty() ? "" : ", ") + name;
+    std::printf("edge_classify %s, instruction set %s of %s\n", edgeglyph_version, chosen,
+                all.c_str());
+}
+
 int run(const Options &options) {
     if (options.help) return std::fputs(usage_text, stdout), 0;
-    if (options.version) return std::printf("edge_classify %s\n", edgeglyph_version), 0;
+    if (options.version) return print_version(options.isa), 0;
     if (options.bench) return bench(options), 0;
-    const auto classifier = open_classifier(options.bundle, options.kernels.c_str());
+    const auto classifier = open_classifier(options.bundle, options.isa.c_str());
     if (options.self_test) {
         const Bundle &bundle = classifier->bundle();
         std::printf(
-            "self-test of bundle '%s' passed: %zu layers, %u golden vectors, kernels %s, "
+            "self-test of bundle '%s' passed: %zu layers, %u golden vectors, %s, "
             "%zu bytes of working memory\n",
             bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
             classifier->engine().kernels().name, classifier->engine().arena_bytes());

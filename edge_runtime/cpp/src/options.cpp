@@ -17,7 +17,8 @@ const char *const usage_text =
     "  --top-k K           how many classes to name (default: 3)\n"
     "  --threads N         work on N images at a time; 0 takes all processors (default: 1)\n"
     "  --backend B         auto or cpu (default: auto)\n"
-    "  --kernels K         the CPU's inner loops: auto or scalar (default: auto)\n"
+    "  --isa I             the CPU's instruction set: scalar, avx2, avx512vnni, neon or neon-dot;\n"
+    "                      auto takes the fastest that it has (default: auto)\n"
     "  --self-test         compare checksums and golden vectors, say so, and end\n"
     "  --bench             measure instead of classifying\n"
     "  --version, --help\n"
@@ -33,7 +34,7 @@ struct Option {
 
 constexpr Option known[] = {
     {"--bundle", true},  {"--json", false},    {"--top-k", true},  {"--threads", true},
-    {"--backend", true}, {"--kernels", true},  {"--bench", false}, {"--self-test", false},
+    {"--backend", true}, {"--isa", true},      {"--bench", false}, {"--self-test", false},
     {"--help", false},   {"--version", false},
 };
 
@@ -60,7 +61,7 @@ size_t number(const std::string &option, const std::string &text) {
 void set(Options &options, const std::string &name, const std::string &value) {
     if (name == "--bundle") options.bundle = value;
     if (name == "--backend") options.backend = value;
-    if (name == "--kernels") options.kernels = value;
+    if (name == "--isa") options.isa = value;
     if (name == "--top-k") options.top_k = number(name, value);
     if (name == "--threads") options.threads = static_cast<unsigned>(number(name, value));
     options.json |= name == "--json";

@@ -7,7 +7,7 @@
 namespace edgeglyph {
 
 struct Options {
-    std::string bundle, backend = "auto", kernels = "auto";
+    std::string bundle, backend = "auto", isa = "auto";
     std::vector<std::string> images;  // "-" is standard input
     size_t top_k = 3;
     unsigned threads = 1;
