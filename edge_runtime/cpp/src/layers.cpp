@@ -120,6 +120,8 @@ void check_fix_points(const Network &network, const Layer &layer) {
     if (!consistent) fail(layer, "its shifts do not lead from its inputs' fix points to its own");
 }
 
+}  // namespace
+
 int64_t multiply_adds(const Layer &layer) {
     const bool pools = layer.kind == Kind::avg_pool || layer.kind == Kind::max_pool;
     const int64_t each = layer.convolves() ? layer.kernel_values()
@@ -127,8 +129,6 @@ int64_t multiply_adds(const Layer &layer) {
                                            : 1;
     return layer.output.values() * each;  // below 2^24 · 2^28 (the bundle's size) or 2^24 · 2^24
 }
-
-}  // namespace
 
 int output_low(const Layer &layer) {
     return layer.activation == Activation::relu || layer.activation == Activation::relu6 ? 0 : -128;

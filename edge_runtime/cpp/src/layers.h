@@ -76,6 +76,9 @@ std::vector<Range> output_ranges(const Network &network);
 // Of a layer's source: -1 is the network's input.
 Range range_of(const std::vector<Range> &ranges, int source);
 
+// What an image costs, taps in the padding included; of a pool or an addition, its additions.
+int64_t multiply_adds(const Layer &layer);
+
 // Work out every layer's output shape, and refuse what docs/bundle.md does not allow.
 void check_network(Network &network);
 
