@@ -16,7 +16,7 @@ struct MicroCall {
     ptrdiff_t weight_row;          // bytes from a row of weights to the next
     const int8_t *x[most_pixels];  // each pixel's first value under the first tap
     ptrdiff_t x_row;               // bytes from a row of the map to the next
-    int64_t rows, steps;
+    ptrdiff_t rows, steps;
     const int32_t *from[most_pixels];  // sums to begin with, int32 [vectors][lanes]
     void *to[most_pixels];             // int8 or int32 [vectors][lanes]
 };

@@ -19,9 +19,9 @@ void micro(const MicroCall &call, const Requantize *requantize) {
         for (size_t v = 0; v < vectors; ++v) sums[p][v] = I::load(call.from[p] + v * I::lanes);
     }
     const int8_t *row_weights = call.weights;
-    for (int64_t row = 0; row < call.rows; ++row) {
+    for (ptrdiff_t row = 0; row < call.rows; ++row) {
         const int8_t *weights = row_weights;
-        const ptrdiff_t end = static_cast<ptrdiff_t>(call.steps) * 4 * I::step;
+        const ptrdiff_t end = call.steps * 4 * I::step;
         for (ptrdiff_t at = 0; at < end; at += 4 * I::step) {
             typename I::Weights w[vectors];
 #pragma GCC unroll 8
@@ -29,7 +29,7 @@ void micro(const MicroCall &call, const Requantize *requantize) {
             weights += vectors * vector_bytes;
 #pragma GCC unroll 8
             for (size_t p = 0; p < pixels; ++p) {
-                const typename I::Values values = I::values(x[p] + at);
+                typename I::Values values = I::values(x[p] + at);
 #pragma GCC unroll 8
                 for (size_t v = 0; v < vectors; ++v) {
                     I::template multiply<careful>(sums[p][v], values, w[v]);
@@ -40,17 +40,21 @@ void micro(const MicroCall &call, const Requantize *requantize) {
 #pragma GCC unroll 8
         for (size_t p = 0; p < pixels; ++p) x[p] += call.x_row;
     }
+    if (requantize) {
+        const Requantize end = *requantize;
+#pragma GCC unroll 8
+        for (size_t p = 0; p < pixels; ++p) {
+            int8_t *to = static_cast<int8_t *>(call.to[p]);
+#pragma GCC unroll 8
+            for (size_t v = 0; v < vectors; ++v) I::store8(to + v * I::lanes, sums[p][v], end);
+        }
+        return;
+    }
 #pragma GCC unroll 8
     for (size_t p = 0; p < pixels; ++p) {
+        int32_t *to = static_cast<int32_t *>(call.to[p]);
 #pragma GCC unroll 8
-        for (size_t v = 0; v < vectors; ++v) {
-            if (requantize) {
-                I::store8(static_cast<int8_t *>(call.to[p]) + v * I::lanes, sums[p][v],
-                          *requantize);
-            } else {
-                I::store32(static_cast<int32_t *>(call.to[p]) + v * I::lanes, sums[p][v]);
-            }
-        }
+        for (size_t v = 0; v < vectors; ++v) I::store32(to + v * I::lanes, sums[p][v]);
     }
 }
 

@@ -12,8 +12,10 @@ namespace {
 struct Neon {
 #if defined(__aarch64__)
     static constexpr int pixels = 4;
+    using Four = int8x16_t;
 #else
     static constexpr int pixels = 2;  // half the registers
+    using Four = int8x8_t;
 #endif
     static constexpr int lanes = 4, step = 2, vectors = 2;
     static constexpr Exact exact = Exact::small_pairs;
@@ -21,7 +23,7 @@ struct Neon {
         int32x4_t low, high;  // of channels 0 and 1, and 2 and 3: two parts of each
     };
     struct Values {
-        int8x16_t first, second;  // 4 values each, four times
+        Four first, second;  // 4 values each, repeated
     };
     struct Weights {
         int8x16_t first, second;  // of 4 channels, 4 values each
@@ -34,20 +36,18 @@ struct Neon {
     static Weights weights(const int8_t *from) { return {vld1q_s8(from), vld1q_s8(from + 16)}; }
     static Values values(const int8_t *from) {
         const int32x2_t eight = vreinterpret_s32_s8(vld1_s8(from));
-        return {vreinterpretq_s8_s32(vdupq_lane_s32(eight, 0)),
-                vreinterpretq_s8_s32(vdupq_lane_s32(eight, 1))};
+        return {repeated<0>(eight), repeated<1>(eight)};
     }
     template <bool careful>
-    static void multiply(Sums &sums, const Values &values, const Weights &weights) {
-        const int8x16_t v0 = values.first, v1 = values.second;
+    static void multiply(Sums &sums, Values &values, const Weights &weights) {
         if (careful) {
-            add(sums, low(v0, weights.first), high(v0, weights.first));
-            add(sums, low(v1, weights.second), high(v1, weights.second));
+            add(sums, low(values.first, weights.first), high(values.first, weights.first));
+            add(sums, low(values.second, weights.second), high(values.second, weights.second));
         } else {
-            add(sums,
-                vmlal_s8(low(v0, weights.first), vget_low_s8(v1), vget_low_s8(weights.second)),
-                add_high(high(v0, weights.first), v1, weights.second));
+            add(sums, add_low(low(values.first, weights.first), values.second, weights.second),
+                add_high(high(values.first, weights.first), values.second, weights.second));
         }
+        in_order(sums, values);
     }
     static void store32(int32_t *to, const Sums &sums) { vst1q_s32(to, joined(sums)); }
     static void store8(int8_t *to, const Sums &sums, const Requantize &r) {
@@ -60,20 +60,37 @@ struct Neon {
     }
 
 private:
-    static int16x8_t low(int8x16_t a, int8x16_t b) {
-        return vmull_s8(vget_low_s8(a), vget_low_s8(b));
-    }
 #if defined(__aarch64__)
-    static int16x8_t high(int8x16_t a, int8x16_t b) { return vmull_high_s8(a, b); }
-    static int16x8_t add_high(int16x8_t sum, int8x16_t a, int8x16_t b) {
+    template <int lane>
+    static Four repeated(int32x2_t values) {
+        return vreinterpretq_s8_s32(vdupq_lane_s32(values, lane));
+    }
+    static int16x8_t low(Four a, int8x16_t b) { return vmull_s8(vget_low_s8(a), vget_low_s8(b)); }
+    static int16x8_t high(Four a, int8x16_t b) { return vmull_high_s8(a, b); }
+    static int16x8_t add_low(int16x8_t sum, Four a, int8x16_t b) {
+        return vmlal_s8(sum, vget_low_s8(a), vget_low_s8(b));
+    }
+    static int16x8_t add_high(int16x8_t sum, Four a, int8x16_t b) {
         return vmlal_high_s8(sum, a, b);
     }
+    static void in_order(Sums &, Values &) {}
 #else
-    static int16x8_t high(int8x16_t a, int8x16_t b) {
-        return vmull_s8(vget_high_s8(a), vget_high_s8(b));
+    template <int lane>
+    static Four repeated(int32x2_t values) {
+        return vreinterpret_s8_s32(vdup_lane_s32(values, lane));
     }
-    static int16x8_t add_high(int16x8_t sum, int8x16_t a, int8x16_t b) {
-        return vmlal_s8(sum, vget_high_s8(a), vget_high_s8(b));
+    static int16x8_t low(Four a, int8x16_t b) { return vmull_s8(a, vget_low_s8(b)); }
+    static int16x8_t high(Four a, int8x16_t b) { return vmull_s8(a, vget_high_s8(b)); }
+    static int16x8_t add_low(int16x8_t sum, Four a, int8x16_t b) {
+        return vmlal_s8(sum, a, vget_low_s8(b));
+    }
+    static int16x8_t add_high(int16x8_t sum, Four a, int8x16_t b) {
+        return vmlal_s8(sum, a, vget_high_s8(b));
+    }
+    // Left alone, compilers begin with all products, which 16 registers cannot hold: say that the
+    // next ones depend on these sums.
+    static void in_order(Sums &sums, Values &values) {
+        __asm__ volatile("" : "+w"(sums.low), "+w"(sums.high), "+w"(values.first));
     }
 #endif
     static void add(Sums &sums, int16x8_t low, int16x8_t high) {
