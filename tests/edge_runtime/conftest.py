@@ -3,11 +3,19 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+# A board of each family: emulator, folder of the C library, e_machine of its ELF files.
+FAMILIES = {
+    "zedboard": ("qemu-arm", "/usr/arm-linux-gnueabihf", 40),
+    "kv260": ("qemu-aarch64", "/usr/aarch64-linux-gnu", 183),
+}
 
 
 def build_runtime(board: str, *options: str) -> Path:
@@ -18,6 +26,21 @@ def build_runtime(board: str, *options: str) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return ROOT / "edge_runtime/cpp/build" / board
+
+
+def emulated(board: str, cpu: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a board's edge_classify on an emulated processor."""
+    pytest.importorskip("ziglang", reason="no zig: pip install 'edgeglyph[runtime]'")
+    emulator, libraries, _ = FAMILIES[board]
+    if not shutil.which(emulator):
+        pytest.skip(f"no {emulator} on this machine (Debian: qemu-user)")
+    command = [emulator, "-L", libraries, "-cpu", cpu, build_runtime(board) / "edge_classify"]
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [*command, *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,13 @@ def images(tmp_path_factory):
 def test_sanitizers_find_nothing(native_build, images, tmp_path):
     folder = native_build.parent / "host-sanitized"
     build_runtime("host", "--sanitize", "--output", str(folder))
-    for i, bundle in enumerate([branched_bundle(), *map(random_bundle, range(200, 212))]):
+    wide = [random_bundle(seed, wide=True) for seed in range(212, 216)]
+    bundles = [branched_bundle(), *map(random_bundle, range(200, 212)), *wide]
+    shipped = (ROOT / "models/scene62/scene62.egb").read_bytes()
+    environment = os.environ | {"ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
+    program = folder / "edge_classify"
+    known = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    for i, bundle in enumerate(bundles):
         path = tmp_path / f"{i}.egb"
         write_bundle(path, bundle)
         shown = [images] if i == 0 else ["--self-test"]

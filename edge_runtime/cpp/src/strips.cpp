@@ -15,8 +15,7 @@ std::vector<TapRun> runs_of(const Extent &e, Index first, Index size) {
         while (from < to && (first + from) * e.stride + tap < e.pad) ++from;
         while (from < to && (first + to - 1) * e.stride + tap >= e.in + e.pad) --to;
         if (from == to) continue;
-        if (!runs.empty() && runs.back().from == from && runs.back().size == to - from &&
-            runs.back().first + runs.back().count == tap) {
+        if (!runs.empty() && runs.back().from == from && runs.back().size == to - from) {
             ++runs.back().count;
         } else {
             runs.push_back({tap, 1, from, to - from});
