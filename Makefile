@@ -36,7 +36,7 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate runtime fuzz classify synth ship \
+.PHONY: all help data audit train freeze quantize compile evaluate runtime count fuzz classify synth ship \
 	test check clean FORCE
 
 all: $(OUT)/evaluation.json
@@ -64,6 +64,7 @@ help:
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make test, make check        the tests; lint and types"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
+	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
 	@echo "Variables, and what they are now:"
@@ -167,6 +168,10 @@ $(OUT)/evaluation.json: $(BUNDLE)
 runtime: | $(INSTALLED)
 	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)")
 
+# Instructions of an image on emulated Arm boards, compared with what is recorded.
+count: | $(INSTALLED)
+	@$(PY) scripts/count_instructions.py $(if $(UPDATE),--update)
+
 fuzz: | $(INSTALLED)
 	@$(PY) scripts/fuzz_runtime.py --seconds $(SECONDS)
 
@@ -197,7 +202,7 @@ synth: | $(INSTALLED)
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c)
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c scripts/*.c)
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .

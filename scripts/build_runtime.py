@@ -3,7 +3,7 @@
 The board's description (edge_runtime/boards/BOARD.toml, table [runtime]) names the target; the
 compiler is zig's clang from the PyPI package ziglang, or the system's g++ for the host, or what
 --cxx says (a cross GCC, a vendor's SDK). Only what changed is compiled again. Output:
-edge_runtime/cpp/build/BOARD/ with edge_classify, edge_bench, libedge_runtime.a and libedge_runtime.so.
+edge_runtime/cpp/build/BOARD/ with edge_classify, edge_bench, libedge_runtime.a and .so.
 """
 
 import argparse
@@ -64,7 +64,11 @@ class Toolchain:
         )
         if not version:
             raise BuildError("edge_runtime/__init__.py states no __version__")
-        defines = [f'-DEDGEGLYPH_VERSION="{version[1]}"', f"-I{CPP / 'include'}", f"-I{CPP / 'src'}"]
+        defines = [
+            f'-DEDGEGLYPH_VERSION="{version[1]}"',
+            f"-I{CPP / 'include'}",
+            f"-I{CPP / 'src'}",
+        ]
         return [*COMMON, *self.flags, *defines, *(SANITIZED if self.sanitize else [])]
 
     def fingerprint(self) -> str:

@@ -51,6 +51,14 @@ def native_build() -> Path:
     return build_runtime("host")
 
 
+@pytest.fixture(scope="session")
+def supported_isas(native_build: Path) -> list[str]:
+    """Instruction sets that this processor has, as the program says, the fastest first."""
+    line = [native_build / "edge_classify", "--version"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    return done.stdout.split(" of ")[1].strip().split(", ")
+
+
 @pytest.fixture
 def classify_native(native_build):
     """Run edge_classify; return exit code, stdout and stderr as text."""

@@ -4,7 +4,6 @@ Here on this machine's processor, and under qemu-user on those of the boards.
 """
 
 import platform
-import subprocess
 
 import numpy as np
 import pytest
@@ -30,18 +29,9 @@ ARM = platform.machine() in ("aarch64", "arm64")
 NAMES = ("scalar", "neon", "neon-dot") if ARM else ("scalar", "avx2", "avx512vnni")
 
 
-@pytest.fixture(scope="session")
-def supported(native_build):
-    """Instruction sets that this processor has, as the program says."""
-    done = subprocess.run(
-        [native_build / "edge_classify", "--version"], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split(" of ")[1].strip().split(", ")
-
-
 @pytest.fixture(params=NAMES)
-def isa(request, supported):
-    if request.param not in supported:
+def isa(request, supported_isas):
+    if request.param not in supported_isas:
         pytest.skip(f"this processor lacks {request.param}")
     return request.param
 
@@ -135,13 +125,13 @@ def convolutions(draw):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(network=convolutions(), seed=st.integers(0, 99))
-def test_any_convolution(network, seed, supported, tmp_path):
+def test_any_convolution(network, seed, supported_isas, tmp_path):
     """Opening runs the self-test, which compares every layer's output and every sum."""
     inputs = hard_inputs(seed)[::2]
     bundle = bundle_of(network, inputs)
     path = tmp_path / "a.egb"
     write_bundle(path, bundle)
-    for isa in supported:
+    for isa in supported_isas:
         assert_same(path, bundle, inputs, isa)
 
 
@@ -169,10 +159,10 @@ def test_the_shipped_network_and_threads(isa):
     assert np.array_equal(one_by_one, NativeRunner(SHIPPED, True, 2, isa).run(inputs))
 
 
-def test_what_the_processor_lacks_is_refused(supported, classify_native, run_cli, tmp_path):
+def test_what_the_processor_lacks_is_refused(supported_isas, classify_native, run_cli, tmp_path):
     draw_character("A").save(tmp_path / "a.png")
     other = "avx2" if ARM else "neon"
-    words = f"no instruction set '{other}'; there are auto, {', '.join(supported)}"
+    words = f"no instruction set '{other}'; there are auto, {', '.join(supported_isas)}"
     code, out, err = classify_native("--bundle", SHIPPED, "--isa", other, tmp_path / "a.png")
     assert (code, out, err) == (2, "", f"edge_classify: {words}\n")
     with pytest.raises(InputError, match=words):
@@ -181,11 +171,11 @@ def test_what_the_processor_lacks_is_refused(supported, classify_native, run_cli
         Recognizer.open(SHIPPED, "int8", isa="scalar")
     arguments = ("classify", "--bundle", SHIPPED, "--json", tmp_path)
     expected = run_cli(main, *arguments, "--backend", "int8")
-    for name in supported:
+    for name in supported_isas:
         assert run_cli(main, *arguments, "--backend", "native", "--isa", name)[:2] == expected[:2]
         chosen = classify_native("--version", "--isa", name)[1]
-        assert f"instruction set {name} of {', '.join(supported)}" in chosen
-    assert f"instruction set {supported[0]} of" in classify_native("--version")[1]
+        assert f"instruction set {name} of {', '.join(supported_isas)}" in chosen
+    assert f"instruction set {supported_isas[0]} of" in classify_native("--version")[1]
 
 
 BOARDS = [

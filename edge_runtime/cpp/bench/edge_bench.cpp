@@ -1,6 +1,7 @@
-// edge_bench: how long the network alone, and a whole image from its file's bytes, take; or the same
-// work a given number of times, for counting instructions. Prints one JSON object.
+// edge_bench: how long the network alone, and a whole image from its file's bytes, take; or the
+// same work a given number of times, for counting instructions. Prints one JSON object.
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -54,26 +55,39 @@ Settings parse(int count, char **arguments) {
         if (name == "--help") return settings.help = true, settings;
         if (i + 1 == count) refuse("no option " + name + ", or it lacks its value; see --help");
         const std::string value = arguments[++i];
-        if (name == "--bundle") settings.bundle = value;
-        else if (name == "--isa") settings.isa = value;
-        else if (name == "--image") settings.image = value;
-        else if (name == "--cpu") settings.cpu = number(name, value);
-        else if (name == "--rounds") settings.rounds = std::max(1, number(name, value));
-        else if (name == "--repeat") settings.repeat = std::max(1, number(name, value));
-        else refuse("no option " + name + "; --help lists them");
+        if (name == "--bundle")
+            settings.bundle = value;
+        else if (name == "--isa")
+            settings.isa = value;
+        else if (name == "--image")
+            settings.image = value;
+        else if (name == "--cpu")
+            settings.cpu = number(name, value);
+        else if (name == "--rounds")
+            settings.rounds = std::max(1, number(name, value));
+        else if (name == "--repeat")
+            settings.repeat = std::max(1, number(name, value));
+        else
+            refuse("no option " + name + "; --help lists them");
     }
+    if (settings.cpu >= processors()) refuse("no processor " + std::to_string(settings.cpu));
     if (settings.bundle.empty()) refuse("name the classifier with --bundle FILE.egb");
     return settings;
 }
 
-// Run on processors first, first + 1, … alone, `count` of them.
-void pin(int first, unsigned count) {
+int processors() {
+    return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+// Run on `count` processors alone: `first` and those after it, around the end.
+void pin(int first, int count) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    for (unsigned i = 0; i < count; ++i) CPU_SET(static_cast<size_t>(first) + i, &set);
+    for (int i = 0; i < count; ++i) {
+        CPU_SET(static_cast<size_t>((first + i) % processors()), &set);
+    }
     if (sched_setaffinity(0, sizeof set, &set) != 0) {
-        refuse("cannot run on processors " + std::to_string(first) + " to " +
-               std::to_string(first + static_cast<int>(count) - 1));
+        refuse("cannot run on processor " + std::to_string(first));
     }
 }
 
@@ -88,7 +102,7 @@ struct Measurement {
     void measure() {
         using Clock = std::chrono::steady_clock;
         constexpr double least_ns = 3e5;  // shorter than a system's slice of time
-        if (batch == 1) body();  // with what others left in the caches
+        if (batch == 1) body();           // with what others left in the caches
         size_t runs = 0;
         double elapsed = 0;
         const Clock::time_point start = Clock::now();
@@ -131,7 +145,7 @@ public:
 
     void measure() {
         std::vector<Measurement> all;
-        const unsigned most_threads = machine_threads() > 1 ? 2 : 1;
+        const unsigned most_threads = processors() > 1 ? 2 : 1;
         if (!settings_.image.empty()) {
             file_ = read_file(settings_.image, max_image_bytes, "no such file");
         }
@@ -148,7 +162,7 @@ public:
             pin(settings_.cpu, 1);
             peaks.push_back(peak_multiply_adds_per_ns());
             for (Measurement &one : all) {
-                pin(settings_.cpu, one.threads);
+                pin(settings_.cpu, static_cast<int>(one.threads));
                 one.measure();
             }
             if (round < 0) {
@@ -202,10 +216,11 @@ private:
         std::printf(", \"measurements\": [");
         const char *comma = "";
         for (const Measurement &one : all) {
-            std::printf("%s\n  {\"what\": \"%s\", \"batch\": %zu, \"threads\": %u, "
-                        "\"median_ns\": %.1f, \"p10_ns\": %.1f, \"p90_ns\": %.1f, \"min_ns\": %.1f",
-                        comma, one.what, one.batch, one.threads, at(one.ns, 0.5), at(one.ns, 0.1),
-                        at(one.ns, 0.9), at(one.ns, 0));
+            std::printf(
+                "%s\n  {\"what\": \"%s\", \"batch\": %zu, \"threads\": %u, "
+                "\"median_ns\": %.1f, \"p10_ns\": %.1f, \"p90_ns\": %.1f, \"min_ns\": %.1f",
+                comma, one.what, one.batch, one.threads, at(one.ns, 0.5), at(one.ns, 0.1),
+                at(one.ns, 0.9), at(one.ns, 0));
             if (peak > 0) {
                 std::vector<double> ratios;  // in each round, as clocks change from one to the next
                 for (size_t i = 0; i < peaks.size(); ++i) {

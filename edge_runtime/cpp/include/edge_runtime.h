@@ -55,13 +55,12 @@ EG_API const char *eg_version(void);
 /* Read a bundle and run its self-test. `isa` names the instruction set of the engine's inner
  * loops: scalar, avx2, avx512vnni, neon or neon-dot; NULL or "auto" take the fastest that this
  * processor has. All give the same integers; one that the processor lacks is refused. */
-EG_API eg_status eg_open(const char *path, const char *isa, eg_classifier **classifier,
-                         char *error, size_t error_size);
+EG_API eg_status eg_open(const char *path, const char *isa, eg_classifier **classifier, char *error,
+                         size_t error_size);
 
 /* The same of a bundle in memory, which is copied. `name` stands for it in messages. */
-EG_API eg_status eg_open_memory(const void *data, size_t size, const char *name,
-                                const char *isa, eg_classifier **classifier, char *error,
-                                size_t error_size);
+EG_API eg_status eg_open_memory(const void *data, size_t size, const char *name, const char *isa,
+                                eg_classifier **classifier, char *error, size_t error_size);
 
 /* No other call may be using the classifier. NULL is allowed. */
 EG_API void eg_close(eg_classifier *classifier);

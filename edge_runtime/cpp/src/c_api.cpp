@@ -97,8 +97,7 @@ eg_status eg_open_memory(const void *data, size_t size, const char *name, const 
         *classifier = nullptr;
         const uint8_t *bytes = static_cast<const uint8_t *>(data);
         std::vector<uint8_t> copy(bytes, bytes + size);
-        *classifier =
-            new eg_classifier{std::make_unique<Classifier>(std::move(copy), name, isa)};
+        *classifier = new eg_classifier{std::make_unique<Classifier>(std::move(copy), name, isa)};
     });
 }
 

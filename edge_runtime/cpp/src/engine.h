@@ -25,8 +25,8 @@ public:
     const Kernels &kernels() const { return kernels_; }
 
     // Compute layer `index`, or a variant of it: `layer` may put out other than what the network
-    // says. `inputs` are those of its sources; `output` is int8, or int32 where `layer` says so, and
-    // overlaps none of them. `scratch` holds scratch_bytes(index), aligned as malloc does.
+    // says. `inputs` are those of its sources; `output` is int8, or int32 where `layer` says so,
+    // and overlaps none of them. `scratch` holds scratch_bytes(index), aligned as malloc does.
     void run_layer(size_t index, const Layer &layer, const int8_t *const *inputs, uint8_t *scratch,
                    uint8_t *output) const;
     size_t scratch_bytes(size_t index) const;
@@ -46,9 +46,9 @@ private:
     const Network &network_;
     const Kernels kernels_;
     std::vector<std::unique_ptr<PackedConv>> packed_;  // of each layer that a micro-kernel runs
-    std::vector<size_t> offsets_;  // of each layer's output in the arena
-    std::vector<Shape> shapes_;    // of the inputs of all layers, one after another
-    std::vector<size_t> first_;    // of a layer's inputs in shapes_
+    std::vector<size_t> offsets_;                      // of each layer's output in the arena
+    std::vector<Shape> shapes_;  // of the inputs of all layers, one after another
+    std::vector<size_t> first_;  // of a layer's inputs in shapes_
     size_t pointers_offset_ = 0, scratch_offset_ = 0, arena_bytes_ = 0;
 };
 

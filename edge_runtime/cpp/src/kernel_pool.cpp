@@ -60,8 +60,7 @@ void scalar_add(const Layer &layer, const int8_t *a, const int8_t *b, int8_t *y)
     for (int64_t i = 0; i < layer.output.values(); ++i) y[i] = finish(a[i] * first + b[i] * second);
 }
 
-const Kernels scalar_kernels = {"scalar",        scalar_conv,     scalar_depthwise,
-                                scalar_avg_pool, scalar_max_pool, scalar_add,
-                                nullptr};
+const Kernels scalar_kernels = {"scalar",        scalar_conv, scalar_depthwise, scalar_avg_pool,
+                                scalar_max_pool, scalar_add,  nullptr};
 
 }  // namespace edgeglyph

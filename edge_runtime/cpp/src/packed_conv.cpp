@@ -77,10 +77,12 @@ PackedConv::PackedConv(const Layer &layer, const Shape &in, int low, const Micro
     }
     pack_weights(layer);
     pack_bias(layer);
-    careful_ = low < 0 && (kernel.exact == Exact::not_negative ||
-                           (kernel.exact == Exact::small_pairs && has_large_pair(weights_, kernel)));
+    careful_ =
+        low < 0 && (kernel.exact == Exact::not_negative ||
+                    (kernel.exact == Exact::small_pairs && has_large_pair(weights_, kernel)));
     const Index top = copied_ ? 0 : pad_[0], left = copied_ ? 0 : pad_[2];
-    columns_ = cut_in_strips({taps_[1], stride_[1], left, map_.width, output_.width}, kernel.pixels);
+    columns_ =
+        cut_in_strips({taps_[1], stride_[1], left, map_.width, output_.width}, kernel.pixels);
     const Index rows = std::max<Index>(1, kernel.pixels / output_.width);
     rows_ = cut_in_strips({taps_[0], stride_[0], top, map_.height, output_.height}, rows);
     sums_bytes_ =

@@ -54,8 +54,8 @@ private:
     // Where values do not fill steps, or 128 must be added, the map is copied with its padding;
     // where rows of the kernel would waste steps, each window is gathered from the copy into one.
     bool copied_ = false, gathered_ = false, careful_ = false;
-    int8_t flip_ = 0;  // XORed with values when they are copied: -128 adds 128
-    Map map_;          // what is read: the input, or the copy
+    int8_t flip_ = 0;                 // XORed with values when they are copied: -128 adds 128
+    Map map_;                         // what is read: the input, or the copy
     Index weight_rows_, row_values_;  // of a kernel as packed; rows hold full steps
 
     Index row_steps_, channel_steps_;  // of a kernel row as packed; of one tap where not copied

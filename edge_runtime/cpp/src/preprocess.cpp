@@ -94,8 +94,7 @@ void halve(const uint8_t *pixels, size_t stride, uint8_t *out) {
     for (uint32_t i = 0; i < side; ++i, pixels += 2 * stride, out += side) {
         const uint8_t *below = pixels + stride;
         for (uint32_t j = 0; j < side; ++j) {
-            const int sum =
-                pixels[2 * j] + pixels[2 * j + 1] + below[2 * j] + below[2 * j + 1] + 2;
+            const int sum = pixels[2 * j] + pixels[2 * j + 1] + below[2 * j] + below[2 * j + 1] + 2;
             out[j] = static_cast<uint8_t>(sum >> 2);
         }
     }
