@@ -48,6 +48,10 @@ int number(const std::string &name, const std::string &text) {
     return static_cast<int>(value);
 }
 
+int processors() {
+    return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
 Settings parse(int count, char **arguments) {
     Settings settings;
     for (int i = 1; i < count; ++i) {
@@ -73,10 +77,6 @@ Settings parse(int count, char **arguments) {
     if (settings.cpu >= processors()) refuse("no processor " + std::to_string(settings.cpu));
     if (settings.bundle.empty()) refuse("name the classifier with --bundle FILE.egb");
     return settings;
-}
-
-int processors() {
-    return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
 // Run on `count` processors alone: `first` and those after it, around the end.
