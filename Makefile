@@ -5,6 +5,7 @@ PRESET  ?= quick
 BOARD   ?= host
 OUT     ?= build
 NAME    ?= chars
+FROM    ?= models/scene62
 PYTHON  ?= python3
 TENSORFLOW ?= train
 
@@ -22,10 +23,12 @@ SECONDS ?= 60
 settings = $(foreach setting,$(1),--set "$(setting)")
 DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(UNLABELED),--unlabeled "$(UNLABELED)") $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(CACHE),--cache "$(CACHE)") \
-	$(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(SKIP_UNREADABLE),--skip-unreadable) \
+	$(if $(ALPHABET),--alphabet "$(ALPHABET)",$(if $(ADAPTING),--alphabet-of-labels)) \
+	$(if $(SKIP_UNREADABLE),--skip-unreadable) \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
 	$(call settings,$(SET))
-TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" $(call settings,$(filter-out data.%,$(SET)))
+TRAIN_SETTINGS = --preset "$(PRESET)" $(call settings,$(filter-out data.%,$(SET)))
+TRAIN_OPTIONS = $(TRAIN_SETTINGS) --output "$(OUT)" $(if $(START),--start "$(START)")
 # A DPU kernel gives int8 logits.
 QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD)) \
 	$(if $(VENDOR),--head dpu,$(if $(HEAD),--head $(HEAD)))
@@ -36,7 +39,7 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate runtime fuzz classify synth ship \
+.PHONY: all help data audit train freeze quantize compile evaluate adapt adapted runtime fuzz classify synth ship scene62 fonts62 \
 	test check clean FORCE
 
 all: $(OUT)/evaluation.json
@@ -58,10 +61,12 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
+	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour each)"
 	@echo "  make test, make check        the tests; lint and types"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
 	@echo "  make clean       remove $(OUT)/"
@@ -76,7 +81,10 @@ help:
 	  "PROTOCOL=$(PROTOCOL)" "splits: random, chars74k-15, chars74k-5, kaggle, cross-source, all (docs/data.md)" \
 	  "LABELS=$(LABELS)" "labels used per class (all); the other images are used without theirs" \
 	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
-	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
+	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z (make adapt: those labeled)" \
+	  "FROM=$(FROM)" "the model that make adapt starts from" \
+	  "START=$(START)" "a model whose weights training begins with; empty: random ones" \
+	  "NO_BASELINE=$(NO_BASELINE)" "1 spares make adapt the training from nothing that it compares with" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
@@ -158,8 +166,41 @@ $(OUT)/evaluation.json: $(BUNDLE)
 	@echo "== evaluate: every network on the test images (validation images where there are none)"
 	@$(PY) -m edge_runtime evaluate --bundle $< --images $(OUT)/manifest.csv \
 	  --split $$(grep -Eq ',test,[^,]*,[0-9a-f]*$$' $(OUT)/manifest.csv && echo test || echo validation) \
+	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
 	@mv $@.new $@
+
+# --- Another alphabet, other crops ---------------------------------------------------------------
+# The stages above with the preset adapt, begun with a trained model, in a folder of their own.
+
+NOTHING := $(OUT)/from-nothing
+adapt:
+	@test "$(DATA)" != synthetic || test -n "$(ALPHABET)" || { echo "name your labeled crops:" \
+	  "make adapt DATA=folder; or the symbols, if no crop is labeled: ALPHABET=…" >&2; exit 2; }
+	@$(MAKE) --no-print-directory adapted ADAPTING=1 START="$(FROM)" \
+	  OUT="$(if $(filter file,$(origin OUT)),build/adapt,$(OUT))" \
+	  NAME="$(if $(filter file,$(origin NAME)),adapted,$(NAME))" \
+	  PRESET="$(if $(filter file,$(origin PRESET)),adapt,$(PRESET))"
+
+adapted: $(STAMPS)/train $(OUT)/adapt.json
+	@cat $(OUT)/adapt.txt
+	@echo
+	@echo "The classifier is $(BUNDLE); adapt.html beside it shows the crops. Try it:"
+	@echo "  edgeglyph classify --bundle $(BUNDLE) IMAGE…"
+
+$(STAMPS)/from-nothing: FORCE | $(INSTALLED)
+	@$(PY) -m semi_supervised stamp train $(TRAIN_SETTINGS) --file $@
+
+$(NOTHING)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/from-nothing
+	@echo "== train: the same from nothing, to compare with (NO_BASELINE=1 spares it)"
+	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_SETTINGS) \
+	  --output $(NOTHING) $(if $(ALLOW_LEAKAGE),--allow-leakage)
+
+$(OUT)/adapt.json: $(BUNDLE) $(if $(NO_BASELINE),,$(NOTHING)/training/result.json)
+	@echo "== adapt: what was gained"
+	@$(PY) -m quantize verify $(OUT) --bundle $(BUNDLE)
+	@$(PY) -m semi_supervised adapt --output $(OUT) --bundle $(BUNDLE) --start "$(START)" \
+	  $(if $(NO_BASELINE),,--from-nothing $(NOTHING)/training) > $(OUT)/adapt.txt
 
 # --- The on-board program ------------------------------------------------------------------------
 
@@ -179,7 +220,19 @@ classify: | $(INSTALLED)
 	  --bundle $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED)) $(if $(JSON),--json) $(IMAGE)
 
 ship: $(OUT)/evaluation.json
-	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) --readme README.md
+	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) \
+	  --command "$(or $(COMMAND),make ship DATA=… PRESET=$(PRESET) NAME=$(NAME))" \
+	  $(if $(filter models/$(NAME)/$(NAME).egb,$(SHIPPED)),--readme README.md)
+
+# The two models that ship with the project, made anew: about an hour of training each on two cores.
+CHARS74K ?= ../shared/data/chars74k
+ICDAR    ?= ../shared/data/icdar2003/SceneTrialTrain
+scene62:
+	@$(MAKE) --no-print-directory ship NAME=scene62 OUT=build/scene62 PRESET=full PROTOCOL=all \
+	  DATA="$(CHARS74K),$(ICDAR)" PHOTOGRAPHS="$(ICDAR)" COMMAND="make scene62 CHARS74K=… ICDAR=…"
+fonts62:
+	@$(MAKE) --no-print-directory ship NAME=fonts62 OUT=build/fonts62 PRESET=full DATA=synthetic \
+	  COMMAND="make fonts62"
 
 # Of the data given, or else of the manifest that the last `make data` wrote.
 AUDITED = $(if $(filter-out synthetic,$(DATA)),$(DATA),$(OUT)/manifest.csv)

@@ -22,6 +22,7 @@ from edge_runtime.bundle_checks import (
     Checks,
     check_limits,
     check_plain,
+    check_scores,
     score_bytes,
 )
 from edge_runtime.errors import BundleError, EdgeGlyphError, VerificationError
@@ -78,8 +79,20 @@ class Bundle:
             raise ValueError(f"{len(self.alphabet)} symbols, but the network has {classes} classes")
         if self.network.int32_logits != isinstance(self.scores, WideScoreTable):
             raise ValueError("the score table is not for the network's kind of logits")
+        check_scores(self.manifest.get("scores"))
         if self.checks is None:
             object.__setattr__(self, "checks", self.current_checks())
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before scores are taken of them; 1 if not calibrated."""
+        return float((self.manifest.get("scores") or {}).get("temperature", 1.0))
+
+    @property
+    def threshold(self) -> int | None:
+        """p_real, in millionths, below which an image is perhaps no character, if calibrated."""
+        gate = (self.manifest.get("scores") or {}).get("gate")
+        return None if gate is None else int(gate["threshold"])
 
     def current_checks(self) -> Checks:
         """Take the checksums anew, of what this bundle holds now."""

@@ -10,11 +10,10 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.layers import Int8
 from edge_runtime.scores import build_table
-from quantize import artifacts, golden, inputs
+from quantize import artifacts, gate, golden, inputs
 from quantize.artifacts import Quantization, read_quantization
 from quantize.methods import integer_inputs
 
-TEMPERATURE = 1.0  # until scores are calibrated
 _RECORDED = (
     "model.onnx",
     "frozen_model.pb",
@@ -54,6 +53,9 @@ def compile_bundle(request: CompileRequest) -> Bundle:
     quantization = read_quantization(request.folder)
     _check_input(quantization, request.folder)
     _check_source(quantization, request.folder)
+    calibrated = gate.read_gate(
+        request.folder / gate.FILE_NAME, quantization.provenance["source"]["sha256"]
+    )
     network = quantization.network
     if request.dpu_kernel is not None and network.int32_logits:
         raise InputError(
@@ -68,7 +70,7 @@ def compile_bundle(request: CompileRequest) -> Bundle:
             network.int32_logits,
             network.logits_fix_point,
             quantization.logit_scale,
-            TEMPERATURE,
+            calibrated.temperature,
         ),
         golden=GoldenVectors.record(network, golden_inputs(quantization, request.folder)),
         manifest={
@@ -78,13 +80,17 @@ def compile_bundle(request: CompileRequest) -> Bundle:
             "calibration": quantization.provenance["calibration"],
             "method": quantization.provenance["method"],
             "accuracy": quantization.provenance["accuracy"],
-            "gate": None,
-            "scores": {"logit_scale": quantization.logit_scale, "temperature": TEMPERATURE},
+            "scores": {
+                "logit_scale": quantization.logit_scale,
+                "temperature": calibrated.temperature,
+                "gate": calibrated.as_json(),
+            },
             "files": {
                 name: sha256_of(request.folder / name)
                 for name in _RECORDED
                 if (request.folder / name).is_file()
-            },
+            }
+            | calibrated.files,
         },
         dpu_kernel=_kernel(request.dpu_kernel),
     )

@@ -7,9 +7,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from edge_runtime.bundle import read_bundle
+from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
+from edge_runtime.scores import decimal
 from quantize import artifacts
 
 
@@ -43,6 +44,7 @@ def describe(path: Path) -> str:
             "bundle": f"{bundle.name}, {path.stat().st_size:,} bytes",
             "alphabet": "".join(bundle.alphabet.symbols),
             "golden vectors": len(bundle.golden.inputs),
+            **_scores(bundle),
             "DPU kernel": f"{len(bundle.dpu_kernel):,} bytes" if bundle.dpu_kernel else "none",
         }
         keys = ("board", "method", "created_by")
@@ -64,6 +66,17 @@ def describe(path: Path) -> str:
     }
     table = _table(quantization.network, provenance["analysis"])
     return f"{_facts(facts)}\n\n{table}"
+
+
+def _scores(bundle: Bundle) -> dict[str, str]:
+    temperature = f"{bundle.temperature:g}"
+    if bundle.threshold is None:
+        return {"temperature": temperature, "threshold": "none: p_real is not calibrated"}
+    accepted = bundle.manifest["scores"]["gate"]["acceptance"]
+    threshold = (
+        f"p_real >= {decimal(bundle.threshold)} accepts {100 * accepted:.0f} % of characters"
+    )
+    return {"temperature": temperature, "threshold": threshold}
 
 
 def _facts(facts: dict[str, Any]) -> str:

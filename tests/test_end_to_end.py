@@ -25,6 +25,7 @@ ARTIFACTS = [
     "training/best.npz",
     "training/result.json",
     "freeze.json",
+    "gate.json",
     "frozen_model.pb",
     "model.onnx",
     "saved_model/saved_model.pb",
@@ -86,6 +87,19 @@ def test_all_networks_answer_and_the_equal_ones_agree(built):
         assert all(m["low"] <= m["value"] <= m["high"] for m in result["metrics"].values())
     for pair in ("tf-saved-model = tf", "tf = onnx", "int8 = onnx-int8"):
         assert figures["agreement"][pair]["value"] == 1
+
+
+def test_the_gate_is_calibrated_and_measured(built):
+    out, run = built
+    calibrated = json.loads((out / "gate.json").read_text())
+    bundle = read_bundle(out / "chars.egb")
+    assert bundle.threshold == calibrated["threshold_millionths"]
+    assert bundle.temperature == calibrated["temperature"]
+    for result in json.loads((out / "evaluation.json").read_text())["backends"].values():
+        assert result["gate"]["threshold_millionths"] == bundle.threshold
+        seen = {kind: f["seen_in_training"] for kind, f in result["gate"]["kinds"].items()}
+        assert {kind for kind in seen if not seen[kind]} == {"shapes", "between-glyphs"}
+    assert "shapes (never seen in training)" in run.stdout
 
 
 def test_a_second_make_does_nothing(built):
@@ -192,3 +206,18 @@ def test_the_readme_table_is_the_shipped_models(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert copy.read_text("utf-8") == (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_model_card_shows_all_figures(built, tmp_path):
+    out, _ = built
+    script = ROOT / "scripts/ship_model.py"
+    arguments = ["--build", out, "--bundle", out / "chars.egb", "--output", tmp_path / "card"]
+    subprocess.run([sys.executable, script, *arguments], check=True)
+    card = (tmp_path / "card/README.md").read_text("utf-8")
+    assert "{" not in card.partition("```json")[0]
+    for words in ("among the first three", "calibration error", "taken for", "| all "):
+        assert words in card
+    threshold = json.loads((out / "gate.json").read_text())["threshold_millionths"]
+    assert f"`p_real` of at least {threshold / 1e6:.6f} lets " in card
+    assert "shapes (never seen in training)" in card
+    assert "not calibrated" not in card

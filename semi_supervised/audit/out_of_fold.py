@@ -193,7 +193,7 @@ class _Learner:
             batch_labeled=s.batch,
             batch_drawn=0,
         )
-        images = TrainingImages(*self._images, pool, pool, pool[:0])
+        images = TrainingImages(*self._images, pool, pool[:0], pool[:0])
         batches = make_batches(images, None, Settings(train=train), 0, self.workers)
         with contextlib.closing(batches):
             for step, batch in zip(range(steps), batches, strict=False):

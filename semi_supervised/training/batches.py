@@ -80,9 +80,14 @@ class BatchMaker:
         self._augmenter = Augmenter(settings.augment)
         self._shares = _balanced(images.classes[images.labeled], settings.train.class_balance)
         if synthesizer is not None:
-            self._frequencies = expected_frequencies(
+            frequencies = expected_frequencies(
                 synthesizer.alphabet, settings.train.drawn_frequencies, images.natural_labels
             )
+            if len(synthesizer.drawable) < len(frequencies):  # a font for each symbol is not there
+                symbols = synthesizer.alphabet.symbols
+                frequencies *= np.array([s in synthesizer.drawable for s in symbols])
+                frequencies /= frequencies.sum()
+            self._frequencies = frequencies
 
     def batch(self, step: int) -> Batch:
         """Batch of ``step``, counted from 0."""

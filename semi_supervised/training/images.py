@@ -13,8 +13,8 @@ from edge_runtime.alphabet import Alphabet, classes_of
 from edge_runtime.errors import InputError
 from edge_runtime.images import Gray, decode_gray, read_image_bytes
 from edge_runtime.labeled_images import LabeledImage, find_labeled_images, read_manifest
+from edge_runtime.negatives import Negative, read_negatives
 from edge_runtime.preprocess import SIDE, preprocess
-from semi_supervised.negatives import Negative, read_negatives
 from semi_supervised.splits import DRAWN
 from semi_supervised.training.augment import CANVAS, to_canvas
 
@@ -39,18 +39,13 @@ class TrainingImages:
     negatives: npt.NDArray[np.int64]
 
     @property
-    def hidden_labels(self) -> int:
-        """Number of images that are used without a label."""
-        return int((self.classes[self.unlabeled] < 0).sum())
-
-    @property
     def natural_labels(self) -> npt.NDArray[np.int32]:
         """Classes of the labeled images, int32, where these come as often as classes are seen.
 
-        None where some labels are not known: the others were chosen then, often as many of each
+        None where some images have no label: the others' were chosen then, often as many of each
         class, and tell nothing about frequencies.
         """
-        return self.classes[self.labeled] if not self.hidden_labels else self.classes[:0]
+        return self.classes[:0] if len(self.unlabeled) else self.classes[self.labeled]
 
 
 def load_training_images(
@@ -82,9 +77,6 @@ def load_training_images(
     labeled, unlabeled, not_characters = np.split(
         np.arange(len(images)), [len(known), len(known) + len(hidden)]
     )
-    # With every label given there is nothing unlabeled: the same images serve as such then.
-    if not hidden:
-        unlabeled = labeled
     return TrainingImages(path, np.array(classes, np.int32), labeled, unlabeled, not_characters)
 
 

@@ -17,7 +17,7 @@ def loss_labeled(logits: tf.Tensor, labels: tf.Tensor, smoothing: float) -> tf.T
 def loss_consistency(
     logits: tf.Tensor, guesses: tf.Tensor, threshold: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """FixMatch's loss (Sohn et al. 2020), and the share of images that teach.
+    """Cross-entropy of the strong views with the guesses, and the share of images that teach.
 
     Parameters
     ----------
@@ -26,9 +26,14 @@ def loss_consistency(
     threshold : an image whose likeliest class is less likely teaches nothing
     """
     sure = tf.cast(tf.reduce_max(guesses, axis=1) >= threshold, tf.float32)
-    classes = tf.argmax(guesses, axis=1)
-    each = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
+    each = tf.nn.softmax_cross_entropy_with_logits(guesses, logits)
     return tf.reduce_mean(sure * each), tf.reduce_mean(sure)
+
+
+def sharpen(probabilities: tf.Tensor, exponent: float) -> tf.Tensor:
+    """Raise [N, C] to a power and normalize (Berthelot et al. 2019, MixMatch)."""
+    powers = probabilities**exponent
+    return powers / tf.reduce_sum(powers, axis=1, keepdims=True)
 
 
 def loss_distillation(logits: tf.Tensor, teacher: tf.Tensor, temperature: float) -> tf.Tensor:

@@ -27,6 +27,7 @@ from semi_supervised.training.losses import (
     loss_feature_matching,
     loss_labeled,
     loss_real,
+    sharpen,
 )
 from semi_supervised.training.networks import LATENT, Discriminator, Generator
 
@@ -59,7 +60,9 @@ class Learner(tf.Module):
         self._expected = tf.constant(expected, tf.float32)
         self.discriminator = Discriminator(classes, train.dropout, train.seed, train.width)
         self.averaged = Discriminator(classes, 0.0, train.seed, train.width)
-        self.optimizer = keras.optimizers.Adam(train.learning_rate, beta_1=0.9)
+        self.optimizer = keras.optimizers.AdamW(
+            train.learning_rate, weight_decay=train.weight_decay, beta_1=0.9
+        )
         self.optimizer.build(list(self.discriminator.trainable_variables))
         if train.has_generator:
             self.generator = Generator(train.generator_width, train.seed)
@@ -182,12 +185,11 @@ class Learner(tf.Module):
     def _guess(self, weak: tf.Tensor) -> tf.Tensor:
         """Probabilities [N, classes] of unlabeled images by the averaged network."""
         guesses = tf.nn.softmax(self.averaged(_to_float(weak), training=False).logits)
-        if not self._train.alignment:
-            return guesses
-        aligned = align(guesses, self.answered, self._expected)
-        mean = tf.reduce_mean(guesses, axis=0)
-        self.answered.assign_add((1 - _ANSWERS_DECAY) * (mean - self.answered))
-        return aligned
+        if self._train.alignment:
+            mean = tf.reduce_mean(guesses, axis=0)
+            guesses = align(guesses, self.answered, self._expected)
+            self.answered.assign_add((1 - _ANSWERS_DECAY) * (mean - self.answered))
+        return sharpen(guesses, self._train.sharpening)
 
     def _distill(self, inputs: tf.Tensor, logits: tf.Tensor, count: int) -> tf.Tensor:
         assert self._teacher is not None

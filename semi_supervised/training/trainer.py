@@ -26,7 +26,7 @@ from tqdm import tqdm
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.errors import EdgeGlyphError
 from edge_runtime.files import sha256_of, write_json
-from semi_supervised.data import read_alphabet
+from semi_supervised.data import chooses_epoch, read_alphabet
 from semi_supervised.frequencies import expected_frequencies
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.settings import Settings, TeacherSettings, TrainSettings
@@ -50,6 +50,7 @@ from semi_supervised.training.images import (
     load_training_images,
 )
 from semi_supervised.training.networks import LATENT
+from semi_supervised.training.start import Start, read_start
 from semi_supervised.training.step import Learner
 from semi_supervised.training.tensorboard import Events
 
@@ -66,14 +67,20 @@ class TrainResult:
 
 
 def train(
-    manifest: Path, output: Path, settings: Settings, workers: int | None = None
+    manifest: Path,
+    output: Path,
+    settings: Settings,
+    workers: int | None = None,
+    start: Path | None = None,
 ) -> TrainResult:
     """Train, or go on training, until the preset's last epoch; before it the teacher, if any.
 
     ``workers`` processes prepare the batches, by default one a core; their number changes nothing
-    in the result.
+    in the result. ``start`` is a model's folder or ``best.npz``, of this alphabet or another, whose
+    weights are the first ones.
 
-    Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation),
+    Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
+    protocol few the last epoch's, whose few held-out images are to measure, not to choose),
     ``checkpoint.npz`` (everything, to resume), ``metrics.jsonl``, ``tensorboard/``,
     ``generated/epoch-NNN.png``, ``training.json`` (settings and hashes) and at the end
     ``result.json``. A teacher has a folder like it, ``output-teacher``. A finished training is left
@@ -83,16 +90,17 @@ def train(
     Raises
     ------
     InputError
-        The manifest or an image of it is missing or changed; a checkpoint is damaged.
+        The manifest or an image of it is missing or changed; a checkpoint is damaged; a start
+        that is missing, damaged or of another width.
     EdgeGlyphError
         The losses became infinite.
     """
     if not settings.teacher.epochs:
-        return _train(manifest, output, settings, workers, None)
+        return _train(manifest, output, settings, workers, start=start)
     folder = output.with_name(f"{output.name}-teacher")
-    teacher = _train(manifest, folder, _settings_of_teacher(settings), workers, None)
+    teacher = _train(manifest, folder, _settings_of_teacher(settings), workers)
     log.info("teacher: %.2f %% on validation", 100 * teacher.best_accuracy)
-    return _train(manifest, output, settings, workers, teacher.weights)
+    return _train(manifest, output, settings, workers, teacher.weights, start)
 
 
 def _settings_of_teacher(settings: Settings) -> Settings:
@@ -106,7 +114,12 @@ def _settings_of_teacher(settings: Settings) -> Settings:
 
 
 def _train(
-    manifest: Path, output: Path, settings: Settings, workers: int | None, teacher: Path | None
+    manifest: Path,
+    output: Path,
+    settings: Settings,
+    workers: int | None,
+    teacher: Path | None = None,
+    start: Path | None = None,
 ) -> TrainResult:
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
@@ -114,12 +127,18 @@ def _train(
     synthesizer = _synthesizer(alphabet, settings)
     negatives = manifest.with_name(NEGATIVES_FILE)
     given = {"manifest": manifest, "negatives": negatives, "teacher": teacher}
+    first = read_start(start) if start else None
+    chooses = chooses_epoch(manifest)
     identity = {
         "schema": 2,
         "drawing": synthesizer.identity if synthesizer else None,
         "alphabet": list(alphabet.symbols),
         "settings": {k: v for k, v in settings.as_dict().items() if k != "data"},
     } | {f"{k}_sha256": sha256_of(path) for k, path in given.items() if path and path.exists()}
+    if first:
+        identity["start_sha256"] = sha256_of(first.path)
+    if not chooses:
+        identity["keeps"] = "last epoch"
     set_aside_if_different(output, identity)
     write_json(output / "training.json", identity)
     if not (output / "result.json").exists():
@@ -131,7 +150,10 @@ def _train(
             kind = settings.train.drawn_frequencies
             expected = expected_frequencies(alphabet, kind, images.natural_labels)
             network = load_best(teacher)[0] if teacher else None
-            run = _Run(Learner(settings, expected, network), alphabet, validation, output)
+            learner = Learner(settings, expected, network)
+            if first:
+                _start(learner, first, alphabet)
+            run = _Run(learner, alphabet, validation, output, chooses)
             run.restore()
             processes = (os.cpu_count() or 1) if workers is None else workers
             batches = make_batches(images, synthesizer, settings, run.done, processes)
@@ -140,6 +162,7 @@ def _train(
                 run.epochs(batches, settings.train)
     history = read_history(output / "metrics.jsonl")
     best = max(history, key=lambda row: (row["validation_accuracy"], -row["epoch"]))
+    best = best if chooses else history[-1]
     write_json(
         output / "result.json",
         identity
@@ -152,12 +175,23 @@ def _train(
     return TrainResult(best["validation_accuracy"], best["epoch"], output / "best.npz")
 
 
+def _start(learner: Learner, start: Start, alphabet: Alphabet) -> None:
+    for network in (learner.discriminator, learner.averaged):
+        start.copy_to(network, alphabet)
+    log.info(
+        "starting from %s, which knows %d of the %d symbols",
+        start.path,
+        len(start.shared(alphabet)),
+        len(alphabet),
+    )
+
+
 def _synthesizer(alphabet: Alphabet, settings: Settings) -> Synthesizer | None:
     """Draws for training, unless nothing is to be drawn or no font has the alphabet."""
     if settings.train.batch_drawn == 0:
         return None
     try:
-        return Synthesizer(alphabet, find_faces(alphabet), settings.train.seed)
+        return Synthesizer(alphabet, find_faces(alphabet, partly=True), settings.train.seed)
     except EdgeGlyphError as error:
         log.warning("%s; going on with the given images alone", error)
         return None
@@ -172,7 +206,7 @@ def _describe(
     train = settings.train
     counts = batch_counts(images, synthesizer, settings, train.steps - 1)
     return (
-        f"{train.method} on {len(images.labeled):,} labeled images, {images.hidden_labels:,} "
+        f"{train.method} on {len(images.labeled):,} labeled images, {len(images.unlabeled):,} "
         f"unlabeled ones and {len(images.negatives):,} non-characters; a batch: "
         f"{counts.given} labeled, {counts.drawn} newly drawn, {counts.unlabeled} unlabeled, "
         f"{counts.negatives} non-characters; validating on {len(validation.labels):,}"
@@ -183,12 +217,18 @@ class _Run:
     """One training: its state, its validation images and the folder that it writes into."""
 
     def __init__(
-        self, learner: Learner, alphabet: Alphabet, validation: Evaluation, output: Path
+        self,
+        learner: Learner,
+        alphabet: Alphabet,
+        validation: Evaluation,
+        output: Path,
+        chooses: bool,
     ) -> None:
         self._learner = learner
         self._alphabet = alphabet
         self._validation = validation
         self._output = output
+        self._chooses = chooses  # the best epoch on validation; else keeps the last
 
     @property
     def done(self) -> int:
@@ -231,7 +271,7 @@ class _Run:
 
     def _keep(self, row: dict[str, Any], events: Events) -> None:
         learner, output = self._learner, self._output
-        if row["validation_accuracy"] > float(learner.best_accuracy.numpy()):
+        if not self._chooses or row["validation_accuracy"] > float(learner.best_accuracy.numpy()):
             learner.best_accuracy.assign(row["validation_accuracy"])
             save_best(output / "best.npz", learner.averaged, self._alphabet, row["epoch"])
         # The history first: a checkpoint never claims an epoch that has no line.
@@ -243,7 +283,8 @@ class _Run:
         save_checkpoint(output / "checkpoint.npz", learner.variables_by_name())
 
     def _is_best(self, row: dict[str, Any]) -> bool:
-        return bool(row["validation_accuracy"] == float(self._learner.best_accuracy.numpy()))
+        best = float(self._learner.best_accuracy.numpy())
+        return self._chooses and bool(row["validation_accuracy"] == best)
 
 
 def _validate(learner: Learner, validation: Evaluation, batch: int = 256) -> dict[str, float]:

@@ -24,9 +24,9 @@ def test_the_bundle_holds_the_network_and_its_history(quantized: Path) -> None:
         "quantization.json",
     )  # fmt: skip
     assert bundle.manifest["files"] == {name: sha256_of(quantized / name) for name in names}
-    assert bundle.manifest["gate"] is None
     assert bundle.manifest["board"] == "host"
-    assert bundle.manifest["scores"] == {"logit_scale": 1.0, "temperature": 1.0}
+    assert bundle.manifest["scores"] == {"logit_scale": 1.0, "temperature": 1.0, "gate": None}
+    assert (bundle.temperature, bundle.threshold) == (1.0, None)
     golden = bundle.golden.inputs
     flat = [set(np.unique(image)) for image in golden]
     assert {-128} in flat

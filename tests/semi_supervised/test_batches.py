@@ -109,7 +109,7 @@ def is_alive(pid):
 
 
 def test_a_batch_has_the_parts_that_the_settings_name(load, synthesizer):
-    images = load()
+    images = load("data.labels_per_class=1")
     batch = BatchMaker(images, synthesizer, TINY).batch(3)
     assert batch_counts(images, synthesizer, TINY, 3) == Counts(16, 16, 8, 4)
     for part, n in (("given", 16), ("drawn", 16), ("weak", 8), ("strong", 8), ("negatives", 4)):
@@ -125,8 +125,14 @@ def test_a_batch_has_the_parts_that_the_settings_name(load, synthesizer):
         assert (len(batch.weak), len(batch.strong)) == (weak, strong), method
 
 
-def test_pre_training_is_on_drawn_characters(load, synthesizer):
+def test_with_every_label_nothing_is_unlabeled(load, synthesizer):
     images = load()
+    assert len(images.unlabeled) == 0
+    assert batch_counts(images, synthesizer, TINY, 3) == Counts(16, 16, 0, 4)
+
+
+def test_pre_training_is_on_drawn_characters(load, synthesizer):
+    images = load("data.labels_per_class=1")
     settings = load_settings("tiny", ["train.pretrain_epochs=1"])
     assert batch_counts(images, synthesizer, settings, 3) == Counts(0, 32, 0, 4)
     assert batch_counts(images, synthesizer, settings, 4) == Counts(16, 16, 8, 4)
@@ -134,7 +140,7 @@ def test_pre_training_is_on_drawn_characters(load, synthesizer):
 
 
 def test_both_views_of_an_unlabeled_image_show_it(load):
-    images = load()
+    images = load("data.labels_per_class=1")
     batch = BatchMaker(images, None, TINY).batch(0)
     canvases = np.load(images.canvases)[images.unlabeled]
     padded = np.pad(canvases, ((0, 0), (3, 3), (3, 3)), mode="edge")
@@ -188,14 +194,14 @@ def test_every_image_comes_once_a_pass(load):
 def test_hidden_labels_are_really_hidden(load):
     images = load("data.labels_per_class=1")
     assert sorted(images.classes[images.labeled]) == list(range(10))
-    assert images.hidden_labels == 20
+    assert len(images.unlabeled) == 20
     assert not set(images.labeled) & set(images.unlabeled)
     assert set(images.classes[images.unlabeled]) == {-1}
 
 
 def test_without_labels_all_that_teaches_is_drawn(load, synthesizer):
     images = load("data.labels_per_class=0")
-    assert (len(images.labeled), images.hidden_labels) == (0, 30)
+    assert (len(images.labeled), len(images.unlabeled)) == (0, 30)
     batch = BatchMaker(images, synthesizer, TINY).batch(0)
     assert (len(batch.given), len(batch.drawn)) == (0, 32)
     assert batch.drawn_classes.min() >= 0
