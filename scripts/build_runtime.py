@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CPP = ROOT / "edge_runtime/cpp"
 BOARDS = ROOT / "edge_runtime/boards"
-PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp"}
+PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp", "times.cpp"}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]
 COMMON = [

@@ -141,6 +141,20 @@ def test_bench_and_footprint(native_build, classify_native, tmp_path):
     assert "µs median" in classify_native(*arguments)[1]
 
 
+def test_times_of_what_was_classified(bundle, images, classify_native):
+    """One line on standard error; what is on standard output stays the same."""
+    plain = classify_native("--bundle", bundle, "--json", images)
+    for threads in ("1", "3"):
+        given = ("--bundle", bundle, "--json", "--times", "--threads", threads, images)
+        code, out, err = classify_native(*given)
+        assert (code, out) == plain[:2]
+        times = json.loads(err)
+        assert (times["images"], times["threads"]) == (len(out.splitlines()), int(threads))
+        assert 0 < times["median_us"] <= times["p99_us"] < times["seconds"] * 1e6
+        rate = times["images"] / times["seconds"]
+        assert times["images_per_second"] == pytest.approx(rate, rel=0.01)
+
+
 def test_a_closed_reader_ends_it_quietly(bundle, images, native_build):
     line = f'"{native_build}/edge_classify" --bundle "{bundle}" "{images}" | head -n 1'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)

@@ -1,7 +1,5 @@
 #include "bench.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,26 +8,13 @@
 #include "error.h"
 #include "files.h"
 #include "image.h"
+#include "times.h"
 
 namespace edgeglyph {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr double warm_up_s = 0.2, measured_s = 1.0;
 constexpr size_t least_runs = 20, most_runs = 100000;
-
-struct Times {
-    std::vector<double> us;  // sorted
-
-    double at(double share) const {
-        return us[static_cast<size_t>(share * static_cast<double>(us.size() - 1))];
-    }
-};
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 template <typename Body>
 Times measure(const Body &body) {
@@ -44,7 +29,7 @@ Times measure(const Body &body) {
         body();
         times.us.push_back(seconds_since(start) * 1e6);
     }
-    std::sort(times.us.begin(), times.us.end());
+    times.sort();
     return times;
 }
 

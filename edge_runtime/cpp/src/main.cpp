@@ -11,6 +11,7 @@
 #include "options.h"
 #include "parallel.h"
 #include "text.h"
+#include "times.h"
 #include "version.h"
 
 namespace edgeglyph {
@@ -81,6 +82,7 @@ std::string plain_line(const Classifier &classifier, const std::string &path,
 struct Answer {
     std::string line;
     bool failed = false;
+    double us = 0;  // from opening the file to the line
 };
 
 Answer answer(const Classifier &classifier, const Source &source, const Options &options) {
@@ -107,18 +109,27 @@ Answer answer(const Classifier &classifier, const Source &source, const Options 
 int classify(const Classifier &classifier, const Options &options) {
     const std::vector<Source> sources = sources_of(options.images);
     bool failed = false;
+    Times times;
+    const Clock::time_point start = Clock::now();
     for (size_t from = 0; from < sources.size(); from += batch) {
         std::vector<Answer> answers(std::min(batch, sources.size() - from));
         parallel_for(answers.size(), options.threads, [&](size_t i) {
+            const Clock::time_point opened = Clock::now();
             answers[i] = answer(classifier, sources[from + i], options);
+            answers[i].us = seconds_since(opened) * 1e6;
         });
         for (const Answer &given : answers) {
             failed = failed || given.failed;
+            if (options.times) times.us.push_back(given.us);
             std::fwrite(given.line.data(), 1, given.line.size(), stdout);
         }
         std::fflush(stdout);
     }
     if (std::ferror(stdout)) refuse("standard output cannot be written");
+    if (options.times) {
+        const unsigned threads = options.threads ? options.threads : machine_threads();
+        std::fputs(times_line(times, threads, seconds_since(start)).c_str(), stderr);
+    }
     return failed ? 2 : 0;
 }
 

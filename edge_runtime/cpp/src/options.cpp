@@ -19,6 +19,7 @@ const char *const usage_text =
     "  --backend B         auto or cpu (default: auto)\n"
     "  --kernels K         the CPU's inner loops: auto or scalar (default: auto)\n"
     "  --self-test         compare checksums and golden vectors, say so, and end\n"
+    "  --times             then print a JSON line of latency and throughput, on standard error\n"
     "  --bench             measure instead of classifying\n"
     "  --version, --help\n"
     "\n"
@@ -34,7 +35,7 @@ struct Option {
 constexpr Option known[] = {
     {"--bundle", true},  {"--json", false},    {"--top-k", true},  {"--threads", true},
     {"--backend", true}, {"--kernels", true},  {"--bench", false}, {"--self-test", false},
-    {"--help", false},   {"--version", false},
+    {"--help", false},   {"--version", false}, {"--times", false},
 };
 
 const Option &find_option(const std::string &given) {
@@ -65,6 +66,7 @@ void set(Options &options, const std::string &name, const std::string &value) {
     if (name == "--threads") options.threads = static_cast<unsigned>(number(name, value));
     options.json |= name == "--json";
     options.bench |= name == "--bench";
+    options.times |= name == "--times";
     options.self_test |= name == "--self-test";
     options.help |= name == "--help";
     options.version |= name == "--version";
