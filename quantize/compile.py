@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_runtime import __version__, preprocess
 from edge_runtime.alphabet import ALPHABET_62, Alphabet
+from edge_runtime.board import read_board
 from edge_runtime.bundle import Bundle, GoldenVectors, read_bundle, write_bundle
 from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
@@ -12,6 +13,7 @@ from edge_runtime.layers import Int8
 from edge_runtime.scores import build_table
 from quantize import artifacts, golden, inputs
 from quantize.artifacts import Quantization, read_quantization
+from quantize.dpu_artifact import read_artifact
 from quantize.methods import integer_inputs
 
 TEMPERATURE = 1.0  # until scores are calibrated
@@ -48,18 +50,16 @@ def compile_bundle(request: CompileRequest) -> Bundle:
     Raises
     ------
     InputError
-        When files of `run` are missing or changed since, or the network's input is not what a
-        board's preprocessing makes.
+        When files of `run` are missing or changed since, the network's input is not what a
+        board's preprocessing makes, or the kernel is not this network's or for this board.
     """
     quantization = read_quantization(request.folder)
     _check_input(quantization, request.folder)
     _check_source(quantization, request.folder)
     network = quantization.network
-    if request.dpu_kernel is not None and network.int32_logits:
-        raise InputError(
-            f"{request.dpu_kernel}: a DPU kernel gives int8 logits, but this network leaves its "
-            "last layer to the CPU; quantize with --head dpu"
-        )
+    board = read_board(request.board)
+    path = request.dpu_kernel
+    kernel = None if path is None else read_artifact(path, network, board)
     bundle = Bundle(
         name=request.name,
         alphabet=_alphabet(quantization, request),
@@ -86,7 +86,7 @@ def compile_bundle(request: CompileRequest) -> Bundle:
                 if (request.folder / name).is_file()
             },
         },
-        dpu_kernel=_kernel(request.dpu_kernel),
+        dpu=kernel,
     )
     write_bundle(request.output, bundle)
     written = read_bundle(request.output)
@@ -142,15 +142,3 @@ def _alphabet(quantization: Quantization, request: CompileRequest) -> Alphabet:
             f"{has}; give the characters in order with --alphabet"
         )
     return found
-
-
-def _kernel(path: Path | None) -> bytes:
-    if path is None:
-        return b""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not data.startswith(b"\x7fELF"):
-        raise InputError(f"{path}: is no ELF file; give what dnnc wrote (dpu_NAME_0.elf)")
-    return data

@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from edge_runtime.bundle import read_bundle
+from edge_runtime.dpu_kernel import DpuKernel
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
 from quantize import artifacts
@@ -43,7 +44,7 @@ def describe(path: Path) -> str:
             "bundle": f"{bundle.name}, {path.stat().st_size:,} bytes",
             "alphabet": "".join(bundle.alphabet.symbols),
             "golden vectors": len(bundle.golden.inputs),
-            "DPU kernel": f"{len(bundle.dpu_kernel):,} bytes" if bundle.dpu_kernel else "none",
+            "DPU kernel": _kernel(bundle.dpu),
         }
         keys = ("board", "method", "created_by")
         facts |= {key: bundle.manifest[key] for key in keys if key in bundle.manifest}
@@ -109,6 +110,16 @@ def _table(network: IntegerNetwork, analysis: dict[str, Any] | None = None) -> s
     if analysis:
         headers += ["saturated", "SNR", "agreement alone"]
     return tabulate(rows, headers, tablefmt="simple", intfmt=",")
+
+
+def _kernel(found: DpuKernel | None) -> str:
+    if found is None:
+        return "none"
+    target = f"{found.target} {found.fingerprint}".rstrip()
+    return (
+        f"{found.kernel}, {found.kind} of {len(found.artifact):,} bytes for {target}: "
+        f"{found.input_node} → {found.output_node}"
+    )
 
 
 def _columns(layer: Layer) -> list[Any]:

@@ -1,0 +1,115 @@
+"""What a vendor's compiler wrote, checked against the network that it was made of.
+
+The artifact goes into a bundle only if it is one DPU kernel with this network's first and last
+node, its sizes and fix points, compiled for the board's DPU.
+"""
+
+import re
+from pathlib import Path
+
+from edge_runtime.board import Board
+from edge_runtime.dpu_kernel import ELF_MAGIC, DpuKernel
+from edge_runtime.errors import InputError
+from edge_runtime.layers import Conv, IntegerNetwork
+from quantize.dnndk_elf import Kernel, Tensor, kernels_of
+from quantize.elf_file import parse_elf
+
+
+def read_artifact(path: Path, network: IntegerNetwork, board: Board) -> DpuKernel:
+    """Read an artifact and check it against the network and the board.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is no artifact, has several kernels, other nodes, sizes or fix
+        points than the network, or is for another DPU.
+    """
+    if board.dpu is None:
+        raise InputError(
+            f"{path}: board {board.name} has no DPU (no table [dpu] in its description)"
+        )
+    if network.int32_logits:
+        raise InputError(
+            f"{path}: a DPU kernel gives int8 logits, but this network leaves its "
+            "last layer to the CPU; quantize with --head dpu"
+        )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if not data.startswith(ELF_MAGIC):
+        raise InputError(
+            f"{path}: is neither ELF file nor xmodel; give what dnnc (dpu_NAME_0.elf) or "
+            "vai_c wrote"
+        )
+    found = _of_elf(path, data, board)
+    _check_nodes(path, found, network)
+    try:
+        found.check(network)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; it was compiled from another network") from None
+    return found
+
+
+def _of_elf(path: Path, data: bytes, board: Board) -> DpuKernel:
+    assert board.dpu is not None
+    kernels = kernels_of(parse_elf(data, str(path)), str(path))
+    if len(kernels) != 1:
+        names = ", ".join(kernel.name for kernel in kernels)
+        raise InputError(
+            f"{path}: holds {len(kernels)} kernels ({names}); a bundle takes a network that is "
+            "one: `python -m quantize check` names the operator that does not fit"
+        )
+    kernel = kernels[0]
+    (input_node, source), (output_node, result) = (_end(path, kernel, way) for way in (True, False))
+    size = re.match(r"B\d+", kernel.dpu)
+    if size and size[0] != board.dpu.target:
+        raise InputError(
+            f"{path}: is compiled for a {size[0]} DPU, but board {board.name} has a "
+            f"{board.dpu.target}; compile it with --board {board.name}, or "
+            "with the board's own .dcf"
+        )
+    return DpuKernel(
+        flow=board.dpu.flow,
+        kind="elf",
+        net=kernel.name.removesuffix("_0"),
+        kernel=kernel.name,
+        input_node=input_node,
+        input_size=_bytes(source),
+        input_fix_point=source.fix_point,
+        output_node=output_node,
+        output_size=_bytes(result),
+        output_fix_point=result.fix_point,
+        target=board.dpu.target,
+        fingerprint="",
+        artifact=data,
+    )
+
+
+def _end(path: Path, kernel: Kernel, inputs: bool) -> tuple[str, Tensor]:
+    """Return node and tensor of a kernel's only input, or output."""
+    ends = kernel.ends(inputs)
+    if len(ends) != 1:
+        what = "inputs" if inputs else "outputs"
+        why = f" ({'; '.join(kernel.remarks)})" if kernel.remarks else ""
+        raise InputError(f"{path}: kernel {kernel.name} has {len(ends)} {what}, not one{why}")
+    return ends[0]
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.height * tensor.width * tensor.channels
+
+
+def _check_nodes(path: Path, found: DpuKernel, network: IntegerNetwork) -> None:
+    """Compare the ends' names with the first and last convolution's, `_` being `/`."""
+    names = [layer.name for layer in network.layers if isinstance(layer, Conv)]
+    for way, have, want in (
+        ("input", found.input_node, names[0]),
+        ("output", found.output_node, names[-1]),
+    ):
+        wanted = want.replace("/", "_")
+        if have.replace("/", "_") != wanted:
+            raise InputError(
+                f"{path}: its {way} node is {have}, but this network's is {wanted}; it was "
+                "compiled from another network"
+            )
