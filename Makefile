@@ -165,7 +165,8 @@ $(OUT)/evaluation.json: $(BUNDLE)
 
 # What is up to date is not compiled again; the script knows sources, headers and flags.
 runtime: | $(INSTALLED)
-	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)")
+	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)") \
+	  $(if $(VART),--vart "$(VART)")
 
 fuzz: | $(INSTALLED)
 	@$(PY) scripts/fuzz_runtime.py --seconds $(SECONDS)

@@ -23,7 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CPP = ROOT / "edge_runtime/cpp"
 BOARDS = ROOT / "edge_runtime/boards"
-PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp", "times.cpp"}
+PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp", "times.cpp", "backend.cpp"} | {
+    *("n2cube.cpp", "n2cube_library.cpp", "elf_exports.cpp", "vart.cpp"),  # DPUs
+}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]
 COMMON = [
@@ -31,6 +33,7 @@ COMMON = [
     *("-ffunction-sections", "-fdata-sections", "-pthread", "-D_FILE_OFFSET_BITS=64", *WARNINGS),
 ]
 SANITIZED = [
+    "-DEDGEGLYPH_TEST_BUILD",
     "-O1",
     "-g",
     "-fno-omit-frame-pointer",
@@ -48,6 +51,7 @@ class Toolchain:
     """Commands and flags of one build.
 
     sanitize : address and undefined-behaviour sanitizers instead of a stripped program
+    libraries : what the program alone is linked to
     """
 
     cxx: list[str]
@@ -55,6 +59,7 @@ class Toolchain:
     flags: list[str]
     link: list[str]
     sanitize: bool
+    libraries: list[str]
 
     @property
     def compile_flags(self) -> list[str]:
@@ -73,7 +78,7 @@ class Toolchain:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def toolchain(board: str, cxx: str | None, sanitize: bool) -> Toolchain:
+def toolchain(board: str, cxx: str | None, sanitize: bool, vart: str | None = None) -> Toolchain:
     """Read a board's description and find its compiler."""
     path = BOARDS / f"{board}.toml"
     if not path.is_file():
@@ -104,13 +109,27 @@ def toolchain(board: str, cxx: str | None, sanitize: bool) -> Toolchain:
     # zig links its own C++ library statically; GCC is told to, as boards often lack a new one.
     gcc = command[0] != sys.executable and "clang" not in command[0]
     static = ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"]
-    link = static if gcc and not sanitize else []
-    return Toolchain(command, archiver, list(flags), link, sanitize)
+    link = static if gcc and not sanitize and not vart else []
+    libraries = ["-ldl"]
+    if vart:
+        if not gcc:
+            raise BuildError(
+                "VART is built with GCC's C++ library: name the SDK's compiler, "
+                f"for example CXX={runtime.get('gcc_triple', 'aarch64-linux-gnu')}-g++"
+            )
+        root = Path(vart)
+        if not (root / "usr/include/vart/runner.hpp").is_file():
+            raise BuildError(f"{root}: no sysroot with VART (lacks usr/include/vart/runner.hpp)")
+        flags = [*flags, "-DEDGEGLYPH_VART", "-isystem", str(root / "usr/include")]
+        libraries += [f"-L{root / 'usr/lib'}", "-lvart-runner", "-lxir"]
+    return Toolchain(command, archiver, list(flags), link, sanitize, libraries)
 
 
-def build(board: str, cxx: str | None, output: Path, sanitize: bool = False) -> Path:
+def build(
+    board: str, cxx: str | None, output: Path, sanitize: bool = False, vart: str | None = None
+) -> Path:
     """Build everything for a board into ``output``; return the program's path."""
-    tools = toolchain(board, cxx, sanitize)
+    tools = toolchain(board, cxx, sanitize, vart)
     objects = output / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     sources = sorted((CPP / "src").glob("*.cpp"))
@@ -124,7 +143,7 @@ def build(board: str, cxx: str | None, output: Path, sanitize: bool = False) -> 
         strip = [] if sanitize else ["-s", "-Wl,--gc-sections"]
         flags = [*tools.flags, "-pthread", *tools.link, *strip]
         flags += ["-fsanitize=address,undefined"] if sanitize else []
-        _replace(program, [*tools.cxx, *map(str, compiled), *flags, "-o"])
+        _replace(program, [*tools.cxx, *map(str, compiled), *flags, *tools.libraries, "-o"])
         if not sanitize:  # a sanitized library would need its host to be one
             name = ["-shared", "-Wl,-soname,libedge_runtime.so"]
             _replace(shared, [*tools.cxx, *library, *flags, *name, "-o"])
@@ -180,10 +199,15 @@ def main() -> int:
         "--output", type=Path, help="folder instead of edge_runtime/cpp/build/BOARD"
     )
     parser.add_argument("--sanitize", action="store_true", help="with sanitizers, for tests")
+    parser.add_argument(
+        "--vart", metavar="SYSROOT", help="build in the back end vart, with this Vitis AI sysroot"
+    )
     options = parser.parse_args()
     output = options.output or CPP / "build" / options.board
     try:
-        program = build(options.board, options.cxx or None, output, options.sanitize)
+        program = build(
+            options.board, options.cxx or None, output, options.sanitize, options.vart or None
+        )
     except BuildError as error:
         print(f"build_runtime: {error}", file=sys.stderr)
         return 2

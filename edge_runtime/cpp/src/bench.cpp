@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "classifier.h"
+#include "backend.h"
 #include "error.h"
 #include "files.h"
 #include "image.h"
@@ -58,7 +58,7 @@ void print(const Options &options, const char *what, const Times &times) {
 
 void bench(const Options &options) {
     const Clock::time_point start = Clock::now();
-    const auto classifier = open_classifier(options.bundle, options.kernels.c_str());
+    const auto classifier = open_with_backend(options);
     const double open_us = seconds_since(start) * 1e6;
     std::vector<int32_t> logits(classifier->classes());
     std::vector<uint32_t> probabilities(classifier->classes());

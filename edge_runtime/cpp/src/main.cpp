@@ -3,11 +3,13 @@
 #include <cstdio>
 #include <new>
 
+#include "backend.h"
 #include "bench.h"
 #include "classifier.h"
 #include "error.h"
 #include "files.h"
 #include "image.h"
+#include "n2cube_library.h"
 #include "options.h"
 #include "parallel.h"
 #include "text.h"
@@ -137,14 +139,17 @@ int run(const Options &options) {
     if (options.help) return std::fputs(usage_text, stdout), 0;
     if (options.version) return std::printf("edge_classify %s\n", edgeglyph_version), 0;
     if (options.bench) return bench(options), 0;
-    const auto classifier = open_classifier(options.bundle, options.kernels.c_str());
+    if (!options.n2cube_library.empty()) return check_n2cube(options.n2cube_library), 0;
+    const auto classifier = open_with_backend(options);
     if (options.self_test) {
         const Bundle &bundle = classifier->bundle();
         std::printf(
             "self-test of bundle '%s' passed: %zu layers, %u golden vectors, kernels %s, "
-            "%zu bytes of working memory\n",
+            "%zu bytes of working memory%s%s\n",
             bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
-            classifier->engine().kernels().name, classifier->engine().arena_bytes());
+            classifier->engine().kernels().name, classifier->engine().arena_bytes(),
+            classifier->accelerator() ? "; the same golden vectors on the DPU by " : "",
+            classifier->accelerator() ? classifier->accelerator()->name() : "");
         return 0;
     }
     return classify(*classifier, options);
