@@ -26,9 +26,17 @@ DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
 	$(call settings,$(SET))
 TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" $(call settings,$(filter-out data.%,$(SET)))
-# A DPU kernel gives int8 logits.
-QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD)) \
-	$(if $(VENDOR),--head dpu,$(if $(HEAD),--head $(HEAD)))
+# A DPU kernel gives int8 logits, and the vendor's quantizer knows its own rule alone.
+ROUTE ?= ours
+VENDOR_STEP = scripts/vendor.sh $(1) $(if $(filter host,$(BOARD)),zedboard,$(BOARD))
+COMPILER = $(if $(filter-out host,$(BOARD)),$(shell PYTHON=$(PY) $(call VENDOR_STEP,compile) --check 2>/dev/null))
+FOR_DPU = $(or $(VENDOR),$(REQUIRE_DPU),$(DPU_KERNEL),$(filter vendor,$(ROUTE)),$(COMPILER))
+VENDOR_METHOD = $(if $(filter vendor,$(ROUTE)),min-mse)
+QUANTIZE_OPTIONS = --preset "$(PRESET)" $(addprefix --method ,$(or $(METHOD),$(VENDOR_METHOD))) \
+	$(addprefix --head ,$(or $(HEAD),$(if $(FOR_DPU),dpu)))
+COMPILE_OPTIONS = --board $(BOARD) --name $(NAME) $(if $(DPU_KERNEL),--dpu-kernel "$(DPU_KERNEL)") \
+	$(if $(REQUIRE_DPU),--require-dpu) $(if $(filter vendor,$(ROUTE)),--from "$(OUT)/vendor") \
+	$(if $(COMPILER_OPTIONS),-- $(COMPILER_OPTIONS))
 EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
 
 .DELETE_ON_ERROR:
@@ -36,7 +44,7 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate runtime fuzz classify synth ship \
+.PHONY: all help data audit train freeze quantize compile evaluate boards runtime fuzz classify synth ship \
 	test check clean FORCE
 
 all: $(OUT)/evaluation.json
@@ -58,6 +66,7 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make boards      what can be built for which board on this machine"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
@@ -83,7 +92,12 @@ help:
 	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
 	  "BOARD=$(BOARD)" "$(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))" \
 	  "CXX=$(CXX_GIVEN)" "compiler for make runtime; empty: g++ for the host, zig for boards" \
-	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \
+	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed (docs/vendor-tools.md)" \
+	  "ROUTE=$(ROUTE)" "whose quantizer the DPU kernel comes from: ours or vendor" \
+	  "REQUIRE_DPU=$(REQUIRE_DPU)" "1 fails make compile where no DPU kernel can be made" \
+	  "DPU_KERNEL=$(DPU_KERNEL)" "a kernel (.elf, .xmodel) made elsewhere, to put into the bundle" \
+	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
+	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -111,13 +125,19 @@ compile: $(BUNDLE)
 evaluate: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 
+define stamp
+	@mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+	  printf '%s\n' '$(subst ','\'',$(1))' > $@
+endef
+
 $(STAMPS)/data: FORCE | $(INSTALLED)
 	@$(PY) -m semi_supervised stamp data $(DATA_OPTIONS) --file $@
 $(STAMPS)/train: FORCE | $(INSTALLED)
 	@$(PY) -m semi_supervised stamp train $(TRAIN_OPTIONS) --file $@
 $(STAMPS)/quantize: FORCE | $(INSTALLED)
-	@mkdir -p $(@D) && echo '$(QUANTIZE_OPTIONS) $(VENDOR)' | cmp -s - $@ || \
-	  echo '$(QUANTIZE_OPTIONS) $(VENDOR)' > $@
+	$(call stamp,$(QUANTIZE_OPTIONS) $(VENDOR) $(ROUTE) $(QUANTIZER_OPTIONS))
+$(STAMPS)/compile-$(NAME)-$(BOARD): FORCE
+	$(call stamp,$(COMPILE_OPTIONS) $(COMPILER))
 
 $(OUT)/manifest.csv: $(STAMPS)/data
 	@echo "== data: characters and their splits"
@@ -137,22 +157,17 @@ $(OUT)/quantization.json: $(OUT)/freeze.json $(STAMPS)/quantize $(wildcard quant
 	@echo "== quantize: int8 fix points"
 	@$(PY) -m quantize run $(OUT)/frozen_model.pb --calibration $(OUT)/manifest.csv \
 	  --output $(OUT) $(QUANTIZE_OPTIONS)
-ifdef VENDOR
-	@scripts/decent_q.sh --frozen-graph $(OUT)/frozen_model.pb --calibration $(OUT)/calibration.npz \
-	  --output $(OUT)/vendor || { test $$? = 3 && echo "going on with our own quantizer"; }
-endif
+	@$(if $(VENDOR)$(filter vendor,$(ROUTE)),$(RUN_VENDOR_QUANTIZER))
 
-$(BUNDLE): $(OUT)/quantization.json
+# Beside our own, for `quantize verify` to compare; ROUTE=vendor compiles its graphs, and so needs it.
+RUN_VENDOR_QUANTIZER = PYTHON=$(PY) $(call VENDOR_STEP,quantize) \
+	  --frozen-graph "$(OUT)/frozen_model.pb" --calibration "$(OUT)/calibration.npz" \
+	  --output "$(OUT)/vendor" $(QUANTIZER_OPTIONS) || { test $$? = 3 -a "$(ROUTE)" = ours && \
+	  echo "going on with our own quantizer"; }
+
+$(BUNDLE): $(OUT)/quantization.json $(STAMPS)/compile-$(NAME)-$(BOARD) $(DPU_KERNEL)
 	@echo "== compile: $@"
-ifeq ($(BOARD),host)
-	@$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME)
-else
-	@if scripts/dnnc.sh --board $(BOARD) --deploy-model $(OUT)/vendor/deploy_model.pb \
-	  --net $(NAME) --output $(OUT)/vendor; \
-	then kernel="--dpu-kernel $(OUT)/vendor/dpu_$(NAME)_0.elf"; \
-	else test $$? = 3 && echo "going on with a bundle for the board's CPU" || exit 2; fi; \
-	$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME) --board $(BOARD) $$kernel
-endif
+	@PYTHON=$(PY) scripts/compile_bundle.sh --quantized "$(OUT)" --output "$@" $(COMPILE_OPTIONS)
 
 $(OUT)/evaluation.json: $(BUNDLE)
 	@echo "== evaluate: every network on the test images (validation images where there are none)"
@@ -167,6 +182,9 @@ $(OUT)/evaluation.json: $(BUNDLE)
 runtime: | $(INSTALLED)
 	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)") \
 	  $(if $(VART),--vart "$(VART)")
+
+boards: | $(INSTALLED)
+	@$(PY) scripts/list_boards.py
 
 fuzz: | $(INSTALLED)
 	@$(PY) scripts/fuzz_runtime.py --seconds $(SECONDS)

@@ -37,6 +37,12 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument(
         "path", type=Path, metavar="PATH", help="a bundle, a quantization.json, or its folder"
     )
+    info.add_argument(
+        "--ends",
+        action="store_true",
+        help="of a folder: what a DPU kernel of it must begin and "
+        "end with, as options of scripts/dnnc.sh and vai_c.sh",
+    )
     return parser
 
 
@@ -212,6 +218,12 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
+    if options.ends:
+        from quantize.artifacts import read_quantization
+        from quantize.dpu_artifact import expected_ends
+
+        print("\n".join(expected_ends(read_quantization(options.path).network)))
+        return 0
     from quantize.info import describe
 
     print(describe(options.path))

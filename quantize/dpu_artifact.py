@@ -51,6 +51,33 @@ def read_artifact(path: Path, network: IntegerNetwork, board: Board) -> DpuKerne
     return found
 
 
+def expected_ends(network: IntegerNetwork) -> list[str]:
+    """Options of the compilers' wrappers: the ends that a kernel of this network must have.
+
+    Raises
+    ------
+    InputError
+        When no DPU kernel can give this network's int32 logits.
+    """
+    if network.int32_logits:
+        raise InputError(
+            "this network leaves its last layer to the CPU (int32 logits), so no DPU kernel can be "
+            "made of it; quantize with --head dpu (make HEAD=dpu)"
+        )
+    first, last = _node_names(network)
+    height, width, channels = network.input_shape
+    return [
+        *("--input-node", first, "--input-size", f"{height}*{width}*{channels}"),
+        *("--output-node", last, "--output-size", f"1*1*{network.classes}"),
+    ]
+
+
+def _node_names(network: IntegerNetwork) -> tuple[str, str]:
+    """Names of the first and the last convolution, as compilers write them."""
+    names = [layer.name.replace("/", "_") for layer in network.layers if isinstance(layer, Conv)]
+    return names[0], names[-1]
+
+
 def _of_elf(path: Path, data: bytes, board: Board) -> DpuKernel:
     assert board.dpu is not None
     kernels = kernels_of(parse_elf(data, str(path)), str(path))
@@ -102,12 +129,11 @@ def _bytes(tensor: Tensor) -> int:
 
 def _check_nodes(path: Path, found: DpuKernel, network: IntegerNetwork) -> None:
     """Compare the ends' names with the first and last convolution's, `_` being `/`."""
-    names = [layer.name for layer in network.layers if isinstance(layer, Conv)]
-    for way, have, want in (
-        ("input", found.input_node, names[0]),
-        ("output", found.output_node, names[-1]),
+    first, last = _node_names(network)
+    for way, have, wanted in (
+        ("input", found.input_node, first),
+        ("output", found.output_node, last),
     ):
-        wanted = want.replace("/", "_")
         if have.replace("/", "_") != wanted:
             raise InputError(
                 f"{path}: its {way} node is {have}, but this network's is {wanted}; it was "

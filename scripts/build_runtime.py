@@ -15,14 +15,15 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.board import Board, read_board
+from edge_runtime.errors import SettingsError
+
 ROOT = Path(__file__).resolve().parent.parent
 CPP = ROOT / "edge_runtime/cpp"
-BOARDS = ROOT / "edge_runtime/boards"
 PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp", "times.cpp", "backend.cpp"} | {
     *("n2cube.cpp", "n2cube_library.cpp", "elf_exports.cpp", "vart.cpp"),  # DPUs
 }
@@ -80,30 +81,23 @@ class Toolchain:
 
 def toolchain(board: str, cxx: str | None, sanitize: bool, vart: str | None = None) -> Toolchain:
     """Read a board's description and find its compiler."""
-    path = BOARDS / f"{board}.toml"
-    if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in BOARDS.glob("*.toml")))
-        raise BuildError(f"no board {board!r}; there are {names}")
-    runtime = tomllib.loads(path.read_text("utf-8")).get("runtime")
-    if runtime is None:
-        raise BuildError(f"{path}: lacks the table [runtime]")
-    triple = runtime.get("zig_target")
+    runtime = read_board(board).runtime
     if cxx:
         command = shlex.split(cxx)
         ar = command[0].replace("clang++", "llvm-ar").replace("g++", "ar")
         archiver = [ar if shutil.which(ar) else "ar"]
-        flags = runtime.get("gcc_flags", [])
-    elif triple is None:
-        command, archiver, flags = ["g++"], ["ar"], runtime.get("gcc_flags", [])
+        flags = runtime.gcc_flags
+    elif not runtime.zig_target:
+        command, archiver, flags = ["g++"], ["ar"], runtime.gcc_flags
     else:
-        if importlib.util.find_spec("ziglang") is None:
+        if not has_zig():
             raise BuildError(
                 f"{board} needs a cross-compiler: pip install 'edgeglyph[runtime]' (zig), or name "
-                f"one with CXX, for example CXX={runtime['gcc_triple']}-g++"
+                f"one with CXX, for example CXX={runtime.gcc_triple}-g++"
             )
         zig = [sys.executable, "-m", "ziglang"]
-        command, archiver = [*zig, "c++", "-target", triple], [*zig, "ar"]
-        flags = runtime.get("zig_flags", [])
+        command, archiver = [*zig, "c++", "-target", runtime.zig_target], [*zig, "ar"]
+        flags = runtime.zig_flags
     if not shutil.which(command[0]):
         raise BuildError(f"{command[0]}: no such compiler; install g++, or name one with CXX")
     # zig links its own C++ library statically; GCC is told to, as boards often lack a new one.
@@ -115,7 +109,7 @@ def toolchain(board: str, cxx: str | None, sanitize: bool, vart: str | None = No
         if not gcc:
             raise BuildError(
                 "VART is built with GCC's C++ library: name the SDK's compiler, "
-                f"for example CXX={runtime.get('gcc_triple', 'aarch64-linux-gnu')}-g++"
+                f"for example CXX={runtime.gcc_triple or 'aarch64-linux-gnu'}-g++"
             )
         root = Path(vart)
         if not (root / "usr/include/vart/runner.hpp").is_file():
@@ -123,6 +117,18 @@ def toolchain(board: str, cxx: str | None, sanitize: bool, vart: str | None = No
         flags = [*flags, "-DEDGEGLYPH_VART", "-isystem", str(root / "usr/include")]
         libraries += [f"-L{root / 'usr/lib'}", "-lvart-runner", "-lxir"]
     return Toolchain(command, archiver, list(flags), link, sanitize, libraries)
+
+
+def has_zig() -> bool:
+    """Whether the PyPI package ziglang is installed."""
+    return importlib.util.find_spec("ziglang") is not None
+
+
+def find_compilers(board: Board) -> list[str]:
+    """Names of the compilers on this machine that build for a board, the default one first."""
+    gcc = f"{board.runtime.gcc_triple}-g++".removeprefix("-")
+    zig = ["zig"] if board.runtime.zig_target and has_zig() else []
+    return [*zig, *([gcc] if shutil.which(gcc) else [])]
 
 
 def build(
@@ -208,7 +214,7 @@ def main() -> int:
         program = build(
             options.board, options.cxx or None, output, options.sanitize, options.vart or None
         )
-    except BuildError as error:
+    except (BuildError, SettingsError) as error:
         print(f"build_runtime: {error}", file=sys.stderr)
         return 2
     print(f"{os.path.relpath(program)}: {program.stat().st_size:,} bytes")
