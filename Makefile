@@ -44,7 +44,7 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate boards runtime fuzz classify synth ship \
+.PHONY: all help data audit train freeze quantize compile evaluate boards runtime deploy rollback host-given fuzz classify synth ship \
 	test check clean FORCE
 
 all: $(OUT)/evaluation.json
@@ -68,6 +68,8 @@ help:
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
 	@echo "  make boards      what can be built for which board on this machine"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
+	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
+	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
 	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
@@ -98,6 +100,13 @@ help:
 	  "DPU_KERNEL=$(DPU_KERNEL)" "a kernel (.elf, .xmodel) made elsewhere, to put into the bundle" \
 	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
 	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
+	  "HOST=$(HOST)" "where the board is: user@name, user@name:port, or a name of ~/.ssh/config" \
+	  "IMAGES=$(IMAGES)" "sample images for make deploy; empty: those of make data" \
+	  "SAMPLES=$(SAMPLES)" "at most so many of them" \
+	  "FOLDER=$(FOLDER)" "on the board; empty: the board file's" \
+	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
+	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
+	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -186,6 +195,23 @@ runtime: | $(INSTALLED)
 boards: | $(INSTALLED)
 	@$(PY) scripts/list_boards.py
 
+# A classifier of one's own is packed for the board by `make compile`; without any, the shipped one goes.
+SAMPLES ?= 500
+BACKEND ?= auto
+ON_BOARD = --board "$(BOARD)" --host "$(HOST)" --ssh-options "$(SSH_OPTIONS)" \
+	$(if $(FOLDER),--folder "$(FOLDER)")
+DEPLOYED = $(if $(wildcard $(BUNDLE) $(OUT)/quantization.json),$(BUNDLE),$(SHIPPED))
+host-given:
+	@test -n "$(HOST)" || { echo "name the board: make $(MAKECMDGOALS) BOARD=$(BOARD) HOST=root@address" >&2; exit 2; }
+deploy: host-given runtime $(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),,$(OUT)/manifest.csv)
+	@echo "== deploy: $(DEPLOYED) to $(HOST)"
+	@$(PY) scripts/deploy.py deploy $(ON_BOARD) --bundle "$(DEPLOYED)" \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" --samples "$(SAMPLES)" \
+	  --backend "$(BACKEND)" --output "$(OUT)/deploy/$(BOARD)" $(if $(SYSTEMD),--systemd)
+
+rollback: host-given | $(INSTALLED)
+	@$(PY) scripts/deploy.py rollback $(ON_BOARD) $(if $(VERSION),--version "$(VERSION)")
+
 fuzz: | $(INSTALLED)
 	@$(PY) scripts/fuzz_runtime.py --seconds $(SECONDS)
 
@@ -221,8 +247,9 @@ check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
+	@MYPYPATH=scripts $(VENV)/bin/mypy -p deployment -m deploy
 	@$(VENV)/bin/clang-format --dry-run --Werror --style=file:edge_runtime/cpp/.clang-format $(CPP_FILES)
-	@$(VENV)/bin/shellcheck -x scripts/*.sh .ci/run
+	@$(VENV)/bin/shellcheck -x scripts/*.sh scripts/*/*.sh .ci/run
 
 clean:
 	@rm -rf "$(OUT)"

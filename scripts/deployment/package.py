@@ -104,7 +104,8 @@ def pack(
     abi = _abi_of(program, board)
     recognizer = Recognizer.open(bundle, "int8")  # its self-test refuses a damaged bundle
     samples = _samples(images, limit, recognizer)
-    (folder / IMAGES).mkdir()
+    folder.chmod(0o755)  # a temporary folder is its owner's alone
+    (folder / IMAGES).mkdir(mode=0o755)
     for source, name in (
         (program, PROGRAM),
         (bundle, BUNDLE),

@@ -89,7 +89,7 @@ def deploy(request: Request) -> str:
         facts = _prepare(connection, request, package)
         try:
             stage = _transfer(connection, request, package, facts)
-            comparison = _try_out(connection, request, package, stage)
+            passed, comparison = _try_out(connection, request, package, stage)
         except ConnectionLostError:
             raise
         except EdgeGlyphError:
@@ -97,7 +97,7 @@ def deploy(request: Request) -> str:
                 connection.run("discard", request.folder, package.version)
             raise
         connection.facts("adopt", request.folder, stage, package.version, KEPT)
-        report = _report(request, package, facts, comparison)
+        report = _report(request, package, {**facts, "self_test": passed}, comparison)
     log.info("%s: %s is the current version", request.host, package.version)
     if request.unit_folder:
         _install_units(connection, request, facts["user"])
@@ -171,10 +171,12 @@ def _differing(connection: Connection, request: Request, package: Package, stage
     return package.differing(connection.run("hashes", request.folder, stage).stdout)
 
 
-def _try_out(connection: Connection, request: Request, package: Package, stage: str) -> Comparison:
+def _try_out(
+    connection: Connection, request: Request, package: Package, stage: str
+) -> tuple[str, Comparison]:
     """Self-test and sample images on the board; `VerificationError` where they do not pass."""
     backend = ["--backend", request.backend]
-    _self_test(connection, request.folder, stage, backend)
+    passed = _self_test(connection, request.folder, stage, backend)
     runs = []
     for threads in ("1", "0"):
         arguments = [*backend, "--json", "--times", "--threads", threads, IMAGES]
@@ -185,19 +187,22 @@ def _try_out(connection: Connection, request: Request, package: Package, stage: 
     comparison = Comparison.of(package, *runs)
     _write_lines(request.output, package, comparison)
     comparison.check(str(request.output / "differences.txt"))
-    return comparison
+    return passed, comparison
 
 
-def _self_test(connection: Connection, folder: str, stage: str, backend: Sequence[str]) -> None:
+def _self_test(connection: Connection, folder: str, stage: str, backend: Sequence[str]) -> str:
+    """Run it; return what it says, or raise `VerificationError`."""
     done = connection.run("program", folder, stage, *backend, "--self-test")
     if done.returncode:
         raise VerificationError(
             f"{connection.host}: the self-test of {stage} failed, the current version stays: "
             f"{_ended(done.returncode, done.stderr)}"
         )
-    for line in done.stderr.decode(errors="replace").splitlines():  # such as: no DPU, so the CPU
-        log.info("%s: %s", connection.host, line)
-    log.info("%s: %s", connection.host, done.stdout.decode(errors="replace").strip())
+    passed = done.stdout.decode(errors="replace").strip()
+    for line in (*done.stderr.decode(errors="replace").splitlines(), passed):
+        if line.startswith(("edge_classify:", "self-test")):  # not what a login shell has to say
+            log.info("%s: %s", connection.host, line)
+    return passed
 
 
 def _ended(code: int, said: bytes) -> str:
@@ -239,6 +244,7 @@ def _report(
             "host": str(request.host),
             "folder": request.folder,
             "backend": request.backend,
+            "self_test": facts["self_test"],
             "program_sha256": sha256_of(request.program),
             "bundle_sha256": sha256_of(request.bundle),
             "earlier_version": facts["current"],
