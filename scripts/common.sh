@@ -67,7 +67,7 @@ find_python() {
     local python
     for python in "${PYTHON:-}" "$root/.venv/bin/python" python3 python3.13 python3.12 python3.11; do
         command -v "$python" >/dev/null || continue
-        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$python" -S -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             printf '%s' "$python"
             return
         fi
@@ -80,7 +80,7 @@ load_board() {
     local python text line
     [ -n "${option[board]}" ] || return 0
     python=$(find_python)
-    text=$(PYTHONPATH=$root "$python" -m edge_runtime.board "${option[board]}" 2>&1) || die "$text"
+    text=$(PYTHONPATH=$root "$python" -S -m edge_runtime.board "${option[board]}" 2>&1) || die "$text"
     while IFS= read -r line; do board[${line%%=*}]=${line#*=}; done <<<"$text"
 }
 

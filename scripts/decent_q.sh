@@ -35,4 +35,4 @@ if [ -n "${flag[dry-run]}" ]; then
     exit
 fi
 need_decent_q
-run_quantizer decent_q deploy_model.pb quantize_eval_model.pb
+run_quantizer decent_q quantize_eval_model.pb deploy_model.pb

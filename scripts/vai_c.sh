@@ -114,7 +114,7 @@ parse_options "$@"
 load_board
 need_flow vitis-ai "Vitis AI"
 choose_engine "$tool"
-find_vitis_version "$tool" vai_q_tensorflow
+find_vitis_version
 if [ -n "${flag[check]}" ]; then
     check_engine "$tool"
     exit

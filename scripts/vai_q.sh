@@ -19,7 +19,7 @@ parse_options "$@"
 load_board
 need_flow vitis-ai "Vitis AI"
 choose_engine vai_q_tensorflow
-find_vitis_version vai_q_tensorflow
+find_vitis_version
 if [ -n "${flag[check]}" ]; then
     check_engine vai_q_tensorflow
     exit
@@ -34,5 +34,5 @@ if [ -n "${flag[dry-run]}" ]; then
 fi
 need_engine vai_q_tensorflow
 graphs=(quantize_eval_model.pb)
-if [ -n "$version" ] && older "$version" 1.4; then graphs=(deploy_model.pb "${graphs[@]}"); fi
+if [ -n "$version" ] && older "$version" 1.4; then graphs+=(deploy_model.pb); fi
 run_quantizer vai_q "${graphs[@]}"

@@ -30,9 +30,10 @@ choose_engine() {
     esac
 }
 
-# find_vitis_version TOOL...: set `version`; empty where it cannot be found out.
+# find_vitis_version: set `version`, of Vitis AI; empty where it cannot be found out. The tools count their
+# own versions otherwise, so what vai_q_tensorflow says of itself is not taken.
 find_vitis_version() {
-    local tool tag=${option[image]##*:}
+    local tag=${option[image]##*:}
     version=$(version_in "${option[tools-version]}")
     [ -z "${option[tools-version]}" ] || [ -n "$version" ] ||
         die "--tools-version is like 1.4, not ${option[tools-version]}"
@@ -40,9 +41,6 @@ find_vitis_version() {
         version=$(version_in "$tag")
     elif [ -z "$version" ]; then
         [ -z "${VAI_ROOT-}" ] || version=$(version_in "${VERSION-}") # as the container's shell sets it
-        for tool in "$@"; do
-            [ -n "$version" ] || version=$(version_of "$tool")
-        done
     fi
 }
 
@@ -64,7 +62,7 @@ check_engine() {
             "$engine pull ${option[image]}"
     fi
     if [ "$engine" = none ]; then
-        echo "$1 ${version:-of unknown version}"
+        echo "$1 ${version:-$(version_of "$1")}"
     else
         echo "$1 in ${option[image]} by $engine"
     fi

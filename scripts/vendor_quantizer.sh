@@ -33,7 +33,7 @@ check_quantizer_options() {
     positive batch iterations
     [[ ${option[method]} =~ ^[012]$ ]] || die "--method is 0, 1 or 2, not ${option[method]}"
     [[ ${option[skip-check]} =~ ^[01]?$ ]] || die "--skip-check is 0 or 1, not ${option[skip-check]}"
-    [[ ${option[input-shape]} =~ ^(\?|[0-9]+)(,[0-9]+)+$ ]] ||
+    [[ ${option[input-shape]} =~ ^(\?|[0-9]+)(,[0-9]+){3}$ ]] ||
         die "--input-shape is like ?,32,32,1, not ${option[input-shape]}"
     [[ ${option[calibration]} =~ \.(npz|npy)$ ]] ||
         die "${option[calibration]}: not an .npz or .npy file; make quantize writes calibration.npz"
@@ -110,5 +110,7 @@ run_quantizer() {
     done
     grep -aqF FixNeuron quantize_eval_model.pb ||
         failed "$log" "${option[output]}/quantize_eval_model.pb has no fix points: $1 quantized nothing"
-    for graph in "${@:2}"; do echo "${option[output]}/$graph"; done
+    for graph in quantize_eval_model.pb deploy_model.pb; do
+        [ ! -s "$graph" ] || echo "${option[output]}/$graph"
+    done
 }
