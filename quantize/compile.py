@@ -11,7 +11,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.layers import Int8
 from edge_runtime.scores import build_table
-from quantize import artifacts, golden, inputs
+from quantize import artifacts, golden, inputs, vendor_positions
 from quantize.artifacts import Quantization, read_quantization
 from quantize.dpu_artifact import read_artifact
 from quantize.methods import integer_inputs
@@ -34,6 +34,7 @@ class CompileRequest:
 
     folder : where `run` wrote its files
     dpu_kernel : what the vendor's compiler made for the board, put into the bundle
+    vendor : folder of the vendor quantizer's graphs, where the kernel was made of them
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class CompileRequest:
     board: str = "host"
     dpu_kernel: Path | None = None
     alphabet: Alphabet | None = None
+    vendor: Path | None = None
 
 
 def compile_bundle(request: CompileRequest) -> Bundle:
@@ -52,11 +54,15 @@ def compile_bundle(request: CompileRequest) -> Bundle:
     InputError
         When files of `run` are missing or changed since, the network's input is not what a
         board's preprocessing makes, or the kernel is not this network's or for this board.
+    VerificationError
+        When the vendor's graphs that the kernel was made of are not this network.
     """
     quantization = read_quantization(request.folder)
     _check_input(quantization, request.folder)
     _check_source(quantization, request.folder)
     network = quantization.network
+    if request.vendor is not None:
+        vendor_positions.check_same(quantization, request.vendor)
     board = read_board(request.board)
     path = request.dpu_kernel
     kernel = None if path is None else read_artifact(path, network, board)

@@ -4,6 +4,7 @@ The artifact goes into a bundle only if it is one DPU kernel with this network's
 node, its sizes and fix points, compiled for the board's DPU.
 """
 
+import math
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.layers import Conv, IntegerNetwork
 from quantize.dnndk_elf import Kernel, Tensor, kernels_of
 from quantize.elf_file import parse_elf
+from quantize.xmodel import XTensor, parse_xmodel
 
 
 def read_artifact(path: Path, network: IntegerNetwork, board: Board) -> DpuKernel:
@@ -37,13 +39,11 @@ def read_artifact(path: Path, network: IntegerNetwork, board: Board) -> DpuKerne
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not data.startswith(ELF_MAGIC):
-        raise InputError(
-            f"{path}: is neither ELF file nor xmodel; give what dnnc (dpu_NAME_0.elf) or "
-            "vai_c wrote"
-        )
-    found = _of_elf(path, data, board)
-    _check_nodes(path, found, network)
+    if data.startswith(ELF_MAGIC):
+        found = _of_elf(path, data, board)
+        _check_nodes(path, found, network)
+    else:
+        found = _of_xmodel(path, data, board)
     try:
         found.check(network)
     except ValueError as error:
@@ -111,6 +111,57 @@ def _of_elf(path: Path, data: bytes, board: Board) -> DpuKernel:
         fingerprint="",
         artifact=data,
     )
+
+
+def _of_xmodel(path: Path, data: bytes, board: Board) -> DpuKernel:
+    """Read an xmodel; the tensors at its ends have names of the compiler's own."""
+    assert board.dpu is not None
+    if board.dpu.flow != "vitis-ai":
+        raise InputError(f"{path}: an xmodel is for Vitis AI boards; {board.name} needs dnnc's ELF")
+    subgraphs = parse_xmodel(data, str(path)).on_dpu()
+    if len(subgraphs) != 1:
+        raise InputError(
+            f"{path}: has {len(subgraphs)} DPU subgraphs; a bundle takes a network that is one: "
+            "`python -m quantize check` names the operator that does not fit"
+        )
+    subgraph = subgraphs[0]
+    wanted, found = board.dpu.fingerprint, subgraph.fingerprint
+    if found and int(found, 16) != int(wanted, 16):
+        raise InputError(
+            f"{path}: is compiled for the DPU {found}, but board {board.name} has {wanted}; "
+            "compile it for that, or change dpu.fingerprint in the board's file"
+        )
+    source, result = (
+        _only(path, subgraph.name, way, tensors)
+        for way, tensors in (("input", subgraph.inputs), ("output", subgraph.outputs))
+    )
+    return DpuKernel(
+        flow=board.dpu.flow,
+        kind="xmodel",
+        net=path.stem,
+        kernel=subgraph.name,
+        input_node=source.name,
+        input_size=math.prod(source.shape),
+        input_fix_point=_point(path, source),
+        output_node=result.name,
+        output_size=math.prod(result.shape),
+        output_fix_point=_point(path, result),
+        target=board.dpu.target,
+        fingerprint=wanted,
+        artifact=data,
+    )
+
+
+def _only(path: Path, kernel: str, way: str, tensors: tuple[XTensor, ...]) -> XTensor:
+    if len(tensors) != 1:
+        raise InputError(f"{path}: subgraph {kernel} has {len(tensors)} {way}s, not one")
+    return tensors[0]
+
+
+def _point(path: Path, tensor: XTensor) -> int:
+    if tensor.fix_point is None:
+        raise InputError(f"{path}: tensor {tensor.name} states no fix point; it is not quantized")
+    return tensor.fix_point
 
 
 def _end(path: Path, kernel: Kernel, inputs: bool) -> tuple[str, Tensor]:

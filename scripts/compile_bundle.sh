@@ -62,4 +62,5 @@ if [ -z "$kernel" ]; then
     if [ "${option[board]}" != host ] || [ -n "${flag[require-dpu]}" ]; then compile_kernel "$@"; fi
 fi
 exec "$python" -m quantize compile --quantized "${option[quantized]}" --output "${option[output]}" \
-    --name "${option[name]}" --board "${option[board]}" ${kernel:+--dpu-kernel "$kernel"}
+    --name "${option[name]}" --board "${option[board]}" ${kernel:+--dpu-kernel "$kernel"} \
+    ${option[from]:+--vendor "${option[from]}"}
