@@ -12,6 +12,7 @@ from edge_runtime.dpu_kernel import DpuKernel
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
 from quantize import artifacts
+from quantize.artifact_info import SUFFIXES, describe_artifact, facts_table
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def cost(layer: Layer, shape: tuple[int, int, int]) -> LayerCost:
 
 
 def describe(path: Path) -> str:
-    """Describe a bundle, a quantization.json, or the folder that holds one.
+    """Describe a bundle, a quantization.json or its folder, or what a vendor's compiler wrote.
 
     Raises
     ------
@@ -48,10 +49,15 @@ def describe(path: Path) -> str:
         }
         keys = ("board", "method", "created_by")
         facts |= {key: bundle.manifest[key] for key in keys if key in bundle.manifest}
-        return f"{_facts(facts)}\n\n{_table(bundle.network)}"
+        return f"{facts_table(facts)}\n\n{_table(bundle.network)}"
+    if path.suffix in SUFFIXES:
+        return describe_artifact(path)
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and path.name != artifacts.JSON_NAME:
-        raise InputError(f"{path}: expected a bundle .egb, a quantization.json or its folder")
+        raise InputError(
+            f"{path}: expected a bundle .egb, a quantization.json or its folder, an ELF file .elf "
+            "or .so of dnnc, or an .xmodel"
+        )
     quantization = artifacts.read_quantization(folder)
     provenance, alphabet = quantization.provenance, quantization.alphabet
     errors = provenance["logit_errors"].items()
@@ -64,12 +70,7 @@ def describe(path: Path) -> str:
         **_accuracy(provenance["accuracy"]),
     }
     table = _table(quantization.network, provenance["analysis"])
-    return f"{_facts(facts)}\n\n{table}"
-
-
-def _facts(facts: dict[str, Any]) -> str:
-    width = max(map(len, facts))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+    return f"{facts_table(facts)}\n\n{table}"
 
 
 def _accuracy(found: dict[str, Any] | None) -> dict[str, str]:

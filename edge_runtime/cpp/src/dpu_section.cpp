@@ -1,7 +1,5 @@
 #include "dpu_section.h"
 
-#include <cstring>
-
 #include "error.h"
 #include "json.h"
 #include "sha256.h"
@@ -13,25 +11,18 @@ constexpr size_t max_header_bytes = 65536;
 constexpr size_t header_keys = 13;
 constexpr int64_t max_size = int64_t{1} << 31;
 
-const std::string &text(const Json &header, const char *key) {
-    const std::string &found = header.at(key).string();
-    for (char c : found) {
-        if (static_cast<unsigned char>(c) < 0x20) refuse(std::string(key) + " is not printable");
-    }
-    return found;
-}
-
 void check_kind(const DpuKernel &dpu) {
     const bool elf = dpu.kind == "elf";
     if (dpu.flow == "dnndk" ? !elf : dpu.flow != "vitis-ai" || (!elf && dpu.kind != "xmodel")) {
         refuse("unknown flow '" + dpu.flow + "' with '" + dpu.kind + "'");
     }
-    if (dpu.artifact.size == 0) refuse("it is empty");
-    const bool magic = dpu.artifact.size >= 4 && std::memcmp(dpu.artifact.data,
-                                                             "\x7f"
-                                                             "ELF",
-                                                             4) == 0;
-    if (elf && !magic) refuse("it is no ELF file");
+    for (const std::string *name :
+         {&dpu.net, &dpu.kernel, &dpu.input_node, &dpu.output_node, &dpu.target}) {
+        if (name->empty()) refuse("a name is empty");
+    }
+    if (dpu.artifact.size == 0 || elf != is_elf(dpu.artifact)) {
+        refuse("it is no " + dpu.kind + " file");
+    }
 }
 
 void check_network(const DpuKernel &dpu, const Network &network) {
@@ -56,19 +47,19 @@ DpuKernel read(Bytes section, const Network &network) {
     if (size > max_header_bytes || size > section.size - 4) refuse("its header is cut off");
     const Json header = parse_json(section.part(4, size));
     DpuKernel dpu;
-    dpu.flow = text(header, "flow");
-    dpu.kind = text(header, "kind");
-    dpu.net = text(header, "net");
-    dpu.kernel = text(header, "kernel");
-    dpu.input_node = text(header, "input_node");
-    dpu.output_node = text(header, "output_node");
-    dpu.target = text(header, "target");
-    dpu.fingerprint = text(header, "fingerprint");
+    dpu.flow = header.at("flow").string();
+    dpu.kind = header.at("kind").string();
+    dpu.net = header.at("net").string();
+    dpu.kernel = header.at("kernel").string();
+    dpu.input_node = header.at("input_node").string();
+    dpu.output_node = header.at("output_node").string();
+    dpu.target = header.at("target").string();
+    dpu.fingerprint = header.at("fingerprint").string();
     dpu.input_size = header.at("input_size").whole(1, max_size);
     dpu.output_size = header.at("output_size").whole(1, max_size);
     dpu.input_fix_point = static_cast<int>(header.at("input_fix_point").whole(-256, 256));
     dpu.output_fix_point = static_cast<int>(header.at("output_fix_point").whole(-256, 256));
-    const std::string &digest = text(header, "sha256");
+    const std::string &digest = header.at("sha256").string();
     if (header.object.size() != header_keys) refuse("its header has a key too many");
     dpu.artifact = section.from(4 + size);
     check_kind(dpu);

@@ -1,7 +1,6 @@
 #include "elf_exports.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "error.h"
 
@@ -23,11 +22,8 @@ constexpr Layout bits64 = {40, 60, 64, 64, 24, 32, 40, 24, 4, 6};
 class Reader {
 public:
     Reader(Bytes file, const std::string &name) : file_(file), name_(name) {
-        const bool elf = file.size >= 6 && std::memcmp(file.data,
-                                                       "\x7f"
-                                                       "ELF",
-                                                       4) == 0;
-        if (!elf || (file.data[4] != 1 && file.data[4] != 2) || file.data[5] != 1) {
+        if (!is_elf(file) || file.size < 6 || (file.data[4] != 1 && file.data[4] != 2) ||
+            file.data[5] != 1) {
             refuse(name + ": is no little-endian ELF file");
         }
         wide_ = file.data[4] == 2;

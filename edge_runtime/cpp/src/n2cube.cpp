@@ -38,17 +38,6 @@ const char *device() {
 // The vendor function that is running, for the message where it ends the process.
 std::atomic<const char *> running{nullptr};
 
-void name_the_end() {
-    const char *function = running.load();
-    if (!function) return;
-    std::fflush(stdout);
-    std::fprintf(stderr,
-                 "edge_classify: libn2cube.so ended the program in %s, its reason stands above; "
-                 "--backend cpu does without it\n",
-                 function);
-    ::_exit(2);
-}
-
 struct Running {
     explicit Running(const char *name) { running = name; }
     ~Running() { running = nullptr; }
@@ -82,6 +71,8 @@ void check_device() {
 // folder of its own, which is the working folder while the library looks.
 class KernelFolder {
 public:
+    static KernelFolder *present;  // while it is there, for an end inside the library
+
     explicit KernelFolder(const DpuKernel &dpu) {
         const char *temporary = std::getenv("TMPDIR");
         folder_ =
@@ -91,8 +82,10 @@ public:
         write(dpu.artifact);
         back_ = ::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (back_ < 0 || ::chdir(folder_.c_str()) != 0) give_up("entered");
+        present = this;
     }
     ~KernelFolder() {
+        present = nullptr;
         if (back_ >= 0) {
             if (::fchdir(back_) != 0) std::perror("edge_classify: the working folder is gone");
             ::close(back_);
@@ -101,6 +94,11 @@ public:
     }
     KernelFolder(const KernelFolder &) = delete;
     KernelFolder &operator=(const KernelFolder &) = delete;
+
+    void clean() {
+        if (!file_.empty()) ::unlink(file_.c_str());
+        ::rmdir(folder_.c_str());
+    }
 
 private:
     static std::string file_name(std::string kernel) {
@@ -136,14 +134,23 @@ private:
                reason + "); TMPDIR names another place");
     }
 
-    void clean() {
-        if (!file_.empty()) ::unlink(file_.c_str());
-        ::rmdir(folder_.c_str());
-    }
-
     std::string folder_, file_;
     int back_ = -1;
 };
+
+KernelFolder *KernelFolder::present = nullptr;
+
+void name_the_end() {
+    const char *function = running.load();
+    if (!function) return;
+    if (KernelFolder::present) KernelFolder::present->clean();
+    std::fflush(stdout);
+    std::fprintf(stderr,
+                 "edge_classify: libn2cube.so ended the program in %s, its reason stands above; "
+                 "--backend cpu does without it\n",
+                 function);
+    ::_exit(2);
+}
 
 class N2CubeAccelerator final : public Accelerator {
 public:
