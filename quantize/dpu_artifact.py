@@ -117,7 +117,9 @@ def _of_xmodel(path: Path, data: bytes, board: Board) -> DpuKernel:
     """Read an xmodel; the tensors at its ends have names of the compiler's own."""
     assert board.dpu is not None
     if board.dpu.flow != "vitis-ai":
-        raise InputError(f"{path}: an xmodel is for Vitis AI boards; {board.name} needs dnnc's ELF")
+        raise InputError(
+            f"{path}: is no ELF file; board {board.name} takes what dnnc wrote (dpu_NAME_0.elf)"
+        )
     subgraphs = parse_xmodel(data, str(path)).on_dpu()
     if len(subgraphs) != 1:
         raise InputError(

@@ -325,6 +325,24 @@ def test_a_bundle_with_its_kernel(tools, quantized_for_dpu, tmp_path):
     assert "chars_0, elf of" in shown.stdout
 
 
+@pytest.mark.parametrize("board", ["kv260", "ultra96"])
+def test_a_bundle_with_an_xmodel(board, tools, quantized_for_dpu, tmp_path):
+    output = tmp_path / "b.egb"
+    more = ["--require-dpu", "--", "--container", "none"]
+    found = compiled(quantized_for_dpu, output, *more, env=tools, board=board)
+    assert found.returncode == 0, found.stderr
+    kernel = read_bundle(output).dpu
+    assert kernel is not None
+    sizes = {"kv260": ("B4096", 0x101000056010407), "ultra96": ("B2304", 0x101000056010405)}
+    assert (kernel.kind, kernel.target, int(kernel.fingerprint, 16)) == ("xmodel", *sizes[board])
+    # What the stand-in rounded by itself are our integers.
+    line = [sys.executable, "-m", "quantize", "verify", quantized_for_dpu,
+            quantized_for_dpu / f"dpu-{board}/chars.xmodel"]  # fmt: skip
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "NOT FOUND" not in done.stdout
+
+
 def test_a_kernel_made_elsewhere(tools, quantized_for_dpu, tmp_path):
     assert dnnc(quantized_for_dpu, tmp_path, "--net", "hand", env=tools).returncode == 0
     none = vendor_tools.environment()

@@ -90,7 +90,7 @@ def test_a_new_board_is_a_new_file(tmp_path):
         ),
         (PLAIN.replace("/opt/x", "opt"), "deploy.folder is 'opt'; name a folder, from / on"),
         (PLAIN.replace("/opt/x", "/"), "deploy.folder is '/'"),
-        ("runtime = 3\ndeploy = 3\n" + PLAIN.split("[runtime]")[0], "runtime must be a table [runtime]"),
+        ("runtime = 3\ndeploy = 3\n" + PLAIN.split("[runtime]")[0], "must be a table [runtime]"),
         (PLAIN + DNNDK.replace("dnndk", "hls"), "dpu.flow is 'hls'; there are dnndk, vitis-ai"),
         (PLAIN + DNNDK.replace("arm32", "arm16"), "dpu.cpu_arch is 'arm16'; there are arm32"),
         (PLAIN + DNNDK.replace('dpu = "1152FA"\n', ""), "dpu.flow 'dnndk' needs the key dpu.dpu"),

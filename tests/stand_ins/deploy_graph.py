@@ -54,6 +54,22 @@ def network_of(nodes: dict[str, Any]) -> tuple[IntegerNetwork, list[str]]:
     return IntegerNetwork(shape[1:], _pos(source, "opos"), tuple(layers)), cpu
 
 
+def evaluation_network(nodes: dict[str, Any]) -> tuple[tuple[int, int], int, bytes]:
+    """Of an evaluation graph: fix points of input and output, classes, all weights and biases."""
+    fixed = [node for node in nodes.values() if node.op == "FixNeuron"]
+    points = [int(node.attr["quantize_pos"].i) for node in fixed]
+    activations = [p for n, p in zip(fixed, points, strict=True) if n.attr["mode"].i == 1]
+    parameters, classes = b"", 0
+    for node, point in zip(fixed, points, strict=True):
+        if node.attr["mode"].i == 0:
+            values = graph_def.array_of(nodes[node.input[0]]).astype(np.float64) * 2.0**point
+            rounded = np.sign(values) * np.floor(np.abs(values) + 0.5)
+            classes = values.shape[-1]
+            order = {1: (0,), 2: (1, 0), 4: (3, 0, 1, 2)}[values.ndim]
+            parameters += np.clip(rounded, -128, 127).astype(np.int8).transpose(order).tobytes()
+    return (activations[0], activations[-1]), classes, parameters
+
+
 def _pos(node: Any, key: str) -> int:
     bits, position = node.attr[key].list.i
     if bits != 8:

@@ -11,8 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from tests.stand_ins.deploy_graph import RefusedError, read_nodes
+from tests.stand_ins.deploy_graph import RefusedError, evaluation_network, read_nodes
 from tests.stand_ins.kernel_list import compile_elf
+from tests.xmodel_files import xmodel
 
 SIZES = {
     "10200": "B512", "10201": "B800", "10402": "B1024", "10203": "B1152", "10404": "B1600",
@@ -79,7 +80,11 @@ def compile_xmodel(given: argparse.Namespace, target: str) -> None:
     if fault == "empty":
         return
     folder = Path(given.output_dir)
-    data = b"\x0a\x05chars" + Path(given.frozen_pb).read_bytes()
+    ends, classes, parameters = evaluation_network(nodes)
+    stock = 0x101000056010407
+    name, _, digits = target.rpartition("_")
+    fingerprint = int(digits, 16) if len(digits) == 16 else stock
+    data = xmodel(ends, classes, parameters, count, name, fingerprint)
     (folder / f"{given.net_name}.xmodel").write_bytes(data)
     (folder / "md5sum.txt").write_text(hashlib.md5(data).hexdigest() + "\n")
     (folder / "meta.json").write_text(json.dumps({"target": target}))
