@@ -53,6 +53,7 @@ class Toolchain:
 
     sanitize : address and undefined-behaviour sanitizers instead of a stripped program
     libraries : what the program alone is linked to
+    vart : flags of vart.cpp alone; none: without the back end vart
     """
 
     cxx: list[str]
@@ -61,6 +62,7 @@ class Toolchain:
     link: list[str]
     sanitize: bool
     libraries: list[str]
+    vart: list[str]
 
     @property
     def compile_flags(self) -> list[str]:
@@ -104,7 +106,7 @@ def toolchain(board: str, cxx: str | None, sanitize: bool, vart: str | None = No
     gcc = command[0] != sys.executable and "clang" not in command[0]
     static = ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"]
     link = static if gcc and not sanitize and not vart else []
-    libraries = ["-ldl"]
+    libraries, vart_flags = ["-ldl"], list[str]()
     if vart:
         if not gcc:
             raise BuildError(
@@ -114,9 +116,9 @@ def toolchain(board: str, cxx: str | None, sanitize: bool, vart: str | None = No
         root = Path(vart)
         if not (root / "usr/include/vart/runner.hpp").is_file():
             raise BuildError(f"{root}: no sysroot with VART (lacks usr/include/vart/runner.hpp)")
-        flags = [*flags, "-DEDGEGLYPH_VART", "-isystem", str(root / "usr/include")]
+        vart_flags = ["-DEDGEGLYPH_VART", "-isystem", str(root / "usr/include")]
         libraries += [f"-L{root / 'usr/lib'}", "-lvart-runner", "-lxir"]
-    return Toolchain(command, archiver, list(flags), link, sanitize, libraries)
+    return Toolchain(command, archiver, list(flags), link, sanitize, libraries, vart_flags)
 
 
 def has_zig() -> bool:
@@ -164,6 +166,10 @@ def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
         for old in objects.glob("*.o"):
             old.unlink()
         stamp.write_text(tools.fingerprint())
+    stamp, wanted = objects / "vart", shlex.join(tools.vart)
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        (objects / "vart.o").unlink(missing_ok=True)
+        stamp.write_text(wanted)
     headers = [*(CPP / "src").glob("*.h"), *(CPP / "include").glob("*.h")]
     newest = max(h.stat().st_mtime for h in headers)
 
@@ -177,7 +183,8 @@ def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
 
     def compile_one(source: Path) -> None:
         target = objects / f"{source.stem}.o"
-        _replace(target, [*tools.cxx, *tools.compile_flags, "-c", str(source), "-o"])
+        flags = [*tools.compile_flags, *(tools.vart if source.name == "vart.cpp" else [])]
+        _replace(target, [*tools.cxx, *flags, "-c", str(source), "-o"])
 
     compile_one(todo[0])  # alone: the first use of a zig target builds its C++ library
     with ThreadPoolExecutor(os.cpu_count()) as pool:
