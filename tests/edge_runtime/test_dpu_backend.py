@@ -187,6 +187,7 @@ NOT_USABLE = [
     ({"fault": "task"}, "dpuCreateTask failed"),
     ({"fault": "run"}, "dpuRunTask failed with code -7"),
     ({"fault": "wrong"}, "failed on the DPU"),
+    ({"fault": "crash"}, "the DPU's library crashed (signal 6)"),
 ]
 
 
@@ -204,7 +205,7 @@ def test_without_a_usable_dpu(changes, words, board, bundle, images):
     assert len(err.splitlines()) == 1
 
 
-# What ends the process inside the library: its own line, then ours, and exit code 2.
+# What the library ends the process for: its reason and the function, in one line.
 ENDS = {
     "another DPU": (
         lambda b: with_kernel(b, dnndk_elf(b.network, target="B4096")),
@@ -222,10 +223,12 @@ def test_an_end_inside_the_library_is_named(make, function, board, images, tmp_p
     path = tmp_path / "a.egb"
     write_bundle(path, make(toy_bundle()))
     code, out, err = board("--bundle", path, "--backend", "n2cube", images)
-    assert (code, out) == (2, "")
-    vendor, ours = err.splitlines()
-    assert vendor.startswith("[DNNDK] ")
-    assert ours.startswith(f"edge_classify: libn2cube.so ended the program in {function}, ")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert err.startswith("edge_classify: [DNNDK] ")
+    assert err.endswith(f"; libn2cube.so ended the program in {function}\n")
+    code, out, err = board("--bundle", path, images)
+    assert (code, len(out.splitlines()), len(err.splitlines())) == (0, 62, 1)
+    assert err.startswith("edge_classify: running on the CPU: [DNNDK] ")
 
 
 # What the loaded kernel says of itself against what the bundle says.
@@ -377,10 +380,12 @@ def test_on_an_emulated_board(zedboard, images, tmp_path, classify_native):
     code, out, err = zedboard(*arguments, dpu=None)
     assert (code, out) == (0, expected)
     assert err.startswith("edge_classify: running on the CPU: no DPU here: /dev/dpu does not exist")
-    code, out, err = zedboard(*arguments, dpu="B4096")
+    code, out, err = zedboard(*arguments, "--backend", "n2cube", dpu="B4096")
     assert (code, out) == (2, "")
-    assert "DPU Arch mismatch: DPU kernel: B1152, DPU IP: B4096" in err
-    assert "ended the program in dpuLoadKernel" in err
+    assert err == (
+        "edge_classify: [DNNDK] DPU Arch mismatch: DPU kernel: B1152, DPU IP: B4096; "
+        "libn2cube.so ended the program in dpuLoadKernel\n"
+    )
 
 
 def test_an_armhf_library_is_checked_on_any_machine(zedboard, tmp_path_factory, classify_native):

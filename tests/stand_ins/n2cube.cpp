@@ -2,12 +2,13 @@
 // kernels as that does, prints a line and ends the process for whatever the real one refuses, and
 // computes with code that shares nothing with ours, from the kernel file alone.
 //
-// Names, by macro: C++ ones as in DNNDK 3.1, where only dpuOpen and dpuClose have C names; with TWINS
-// their twins for Python, too; with C_NAMES plain C ones as in DNNDK 2, whose functions for int8 take
-// no index. LACKING has no dpuRunTask.
+// Names, by macro: C++ ones as in DNNDK 3.1, where only dpuOpen and dpuClose have C names; with
+// TWINS their twins for Python, too; with C_NAMES plain C ones as in DNNDK 2, whose functions for
+// int8 take no index. LACKING has no dpuRunTask.
 //
 // The "DPU" is the file /dev/dpu (or $EDGEGLYPH_TEST_DEVICE), which holds its size: B1152.
-// FAULT=… misbehaves: `open`, `kernel`, `task`, `run` return errors; `wrong` flips a bit of each result.
+// FAULT=… misbehaves: `open`, `kernel`, `task`, `run` return errors, `crash` aborts, `wrong` flips
+// a bit of each result.
 #ifdef LACKING
 #define dpuRunTask dpuRunTaskByAnotherName
 #endif
@@ -98,7 +99,11 @@ std::set<dpu_task *> tasks;
 
 // Sections of an ELF file of 32 bits, by name.
 std::map<std::string, Bytes> sections_of(const Bytes &file) {
-    need(file.size() > 52 && std::memcmp(file.data(), "\x7f" "ELF\1\1", 6) == 0, "no ELF file");
+    need(file.size() > 52 && std::memcmp(file.data(),
+                                         "\x7f"
+                                         "ELF\1\1",
+                                         6) == 0,
+         "no ELF file");
     uint32_t table;
     uint16_t counts[3];
     std::memcpy(&table, file.data() + 32, 4);
@@ -169,7 +174,8 @@ int8_t rounded(int64_t sum, int shift, bool relu) {
 }
 
 // Each input value is added to all outputs that it reaches.
-std::vector<int8_t> convolved(const Step &s, const std::vector<int8_t> &x, const Bytes &parameters) {
+std::vector<int8_t> convolved(const Step &s, const std::vector<int8_t> &x,
+                              const Bytes &parameters) {
     const int8_t *w = reinterpret_cast<const int8_t *>(parameters.data()) + s.weights;
     const int8_t *b = reinterpret_cast<const int8_t *>(parameters.data()) + s.bias;
     std::vector<int64_t> sums(static_cast<size_t>(s.out_h * s.out_w * s.out));
@@ -201,10 +207,12 @@ std::vector<int8_t> convolved(const Step &s, const std::vector<int8_t> &x, const
 std::vector<int8_t> averaged(const Step &s, const std::vector<int8_t> &x) {
     std::vector<int8_t> result;
     for (int i = 0; i < s.out_h * s.out_w * s.out_c; ++i) {
-        const int channel = i % s.out_c, column = i / s.out_c % s.out_w, row = i / s.out_c / s.out_w;
+        const int channel = i % s.out_c, column = i / s.out_c % s.out_w,
+                  row = i / s.out_c / s.out_w;
         int64_t sum = 0;
         for (int k = 0; k < s.kernel_h * s.kernel_w; ++k) {
-            const int r = row * s.stride_h + k / s.kernel_w, c = column * s.stride_w + k % s.kernel_w;
+            const int r = row * s.stride_h + k / s.kernel_w,
+                      c = column * s.stride_w + k % s.kernel_w;
             sum += x[static_cast<size_t>((r * s.in_w + c) * s.in_c + channel)];
         }
         result.push_back(rounded(sum * s.multiplier, s.shift, false));
@@ -296,6 +304,7 @@ dpu_task *dpuCreateTask(dpu_kernel *kernel, int mode) {
     need(opened && kernels.count(kernel) == 1, "no such kernel");
     need(mode >= 0 && mode <= 3, "no such mode");
     if (fault("task")) return nullptr;
+    if (fault("crash")) std::abort();
     auto *task = new dpu_task{kernel, {}, {}, false, false};
     ++kernel->tasks;
     tasks.insert(task);
@@ -331,7 +340,8 @@ int dpuRunTask(dpu_task *task) {
 int dpuSetInputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size) {
     const int index = 0;
 #else
-int dpuSetInputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size, int index) {
+int dpuSetInputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size,
+                               int index) {
 #endif
     const Tensor &tensor = end_of(task, node, index, true, "dpuSetInputTensorInHWCInt8");
     need(data != nullptr && size > 0 && static_cast<uint32_t>(size) == tensor.size,
@@ -346,7 +356,8 @@ int dpuSetInputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, i
 int dpuGetOutputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size) {
     const int index = 0;
 #else
-int dpuGetOutputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size, int index) {
+int dpuGetOutputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size,
+                                int index) {
 #endif
     const Tensor &tensor = end_of(task, node, index, false, "dpuGetOutputTensorInHWCInt8");
     need(task->done, "output asked for before dpuRunTask");
@@ -387,17 +398,33 @@ float dpuGetOutputTensorScale(dpu_task *task, const char *node, int index) {
 
 #ifdef TWINS
 extern "C" {
-int pyc_dpuOpen() { return dpuOpen(); }
-int pyc_dpuClose() { return dpuClose(); }
-dpu_kernel *pyc_dpuLoadKernel(const char *name) { return dpuLoadKernel(name); }
-int pyc_dpuDestroyKernel(dpu_kernel *kernel) { return dpuDestroyKernel(kernel); }
-dpu_task *pyc_dpuCreateTask(dpu_kernel *kernel, int mode) { return dpuCreateTask(kernel, mode); }
-int pyc_dpuDestroyTask(dpu_task *task) { return dpuDestroyTask(task); }
-int pyc_dpuRunTask(dpu_task *task) { return dpuRunTask(task); }
-int pyc_dpuSetInputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size, int i) {
+int pyc_dpuOpen() {
+    return dpuOpen();
+}
+int pyc_dpuClose() {
+    return dpuClose();
+}
+dpu_kernel *pyc_dpuLoadKernel(const char *name) {
+    return dpuLoadKernel(name);
+}
+int pyc_dpuDestroyKernel(dpu_kernel *kernel) {
+    return dpuDestroyKernel(kernel);
+}
+dpu_task *pyc_dpuCreateTask(dpu_kernel *kernel, int mode) {
+    return dpuCreateTask(kernel, mode);
+}
+int pyc_dpuDestroyTask(dpu_task *task) {
+    return dpuDestroyTask(task);
+}
+int pyc_dpuRunTask(dpu_task *task) {
+    return dpuRunTask(task);
+}
+int pyc_dpuSetInputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size,
+                                   int i) {
     return dpuSetInputTensorInHWCInt8(task, node, data, size, i);
 }
-int pyc_dpuGetOutputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size, int i) {
+int pyc_dpuGetOutputTensorInHWCInt8(dpu_task *task, const char *node, int8_t *data, int size,
+                                    int i) {
     return dpuGetOutputTensorInHWCInt8(task, node, data, size, i);
 }
 }

@@ -1,8 +1,8 @@
 // Back end n2cube: the DPU of a Zynq board by DNNDK's runtime.
 //
 // The library reports most of its errors by printing a line and ending the process. Left in that
-// mode it never goes on with a kernel for another DPU, so it stays in it; what it is asked for is
-// checked before where that can be done, and an end inside one of its functions is named.
+// mode it never goes on with a kernel for another DPU, so it stays in it; an end inside one of its
+// functions is named.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -145,10 +145,7 @@ void name_the_end() {
     if (!function) return;
     if (KernelFolder::present) KernelFolder::present->clean();
     std::fflush(stdout);
-    std::fprintf(stderr,
-                 "edge_classify: libn2cube.so ended the program in %s, its reason stands above; "
-                 "--backend cpu does without it\n",
-                 function);
+    std::fprintf(stderr, "edge_classify: libn2cube.so ended the program in %s\n", function);
     ::_exit(2);
 }
 

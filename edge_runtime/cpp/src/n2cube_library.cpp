@@ -69,7 +69,7 @@ void resolve(void *library, const Function &function, Pointer &pointer) {
 
 N2Cube load_n2cube() {
     // Not unloaded again: it keeps threads and shared memory of its own.
-    void *library = dlopen("libn2cube.so", RTLD_NOW | RTLD_GLOBAL);
+    void *library = dlopen("libn2cube.so", RTLD_LAZY | RTLD_GLOBAL);
     if (!library) {
         const char *reason = dlerror();
         refuse("DNNDK's runtime cannot be loaded (" + std::string(reason ? reason : "no reason") +

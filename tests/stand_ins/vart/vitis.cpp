@@ -1,5 +1,5 @@
-// What vitis.hpp declares. Refuses what VART refuses: another mode, buffers of other tensors, a model
-// that is none, a missing device (FAULT=device), and fails on FAULT=run.
+// What vitis.hpp declares. Refuses what VART refuses: another mode, buffers of other tensors, a
+// model that is none, a missing device (FAULT=device), and fails on FAULT=run.
 #include <vitis.hpp>
 
 #include <cstdlib>
