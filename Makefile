@@ -28,6 +28,9 @@ DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" $(call settings,$(filter-out data.%,$(SET)))
 # A DPU kernel gives int8 logits, and the vendor's quantizer knows its own rule alone.
 ROUTE ?= ours
+BOARDS := $(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))
+$(if $(filter $(BOARD),$(BOARDS)),,$(error no board '$(BOARD)'; there are: $(BOARDS)))
+$(if $(filter $(ROUTE),ours vendor),,$(error ROUTE is ours or vendor, not '$(ROUTE)'))
 VENDOR_STEP = scripts/vendor.sh $(1) $(if $(filter host,$(BOARD)),zedboard,$(BOARD))
 COMPILER = $(if $(filter-out host,$(BOARD)),$(shell PYTHON=$(PY) $(call VENDOR_STEP,compile) --check 2>/dev/null))
 FOR_DPU = $(or $(VENDOR),$(REQUIRE_DPU),$(DPU_KERNEL),$(filter vendor,$(ROUTE)),$(COMPILER))
@@ -92,7 +95,7 @@ help:
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
 	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
-	  "BOARD=$(BOARD)" "$(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))" \
+	  "BOARD=$(BOARD)" "$(BOARDS)" \
 	  "CXX=$(CXX_GIVEN)" "compiler for make runtime; empty: g++ for the host, zig for boards" \
 	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed (docs/vendor-tools.md)" \
 	  "ROUTE=$(ROUTE)" "whose quantizer the DPU kernel comes from: ours or vendor" \
@@ -174,7 +177,7 @@ RUN_VENDOR_QUANTIZER = PYTHON=$(PY) $(call VENDOR_STEP,quantize) \
 	  --output "$(OUT)/vendor" $(QUANTIZER_OPTIONS) || { test $$? = 3 -a "$(ROUTE)" = ours && \
 	  echo "going on with our own quantizer"; }
 
-$(BUNDLE): $(OUT)/quantization.json $(STAMPS)/compile-$(NAME)-$(BOARD) $(DPU_KERNEL)
+$(BUNDLE): $(OUT)/quantization.json $(STAMPS)/compile-$(NAME)-$(BOARD) $(wildcard $(DPU_KERNEL))
 	@echo "== compile: $@"
 	@PYTHON=$(PY) scripts/compile_bundle.sh --quantized "$(OUT)" --output "$@" $(COMPILE_OPTIONS)
 
@@ -198,8 +201,8 @@ boards: | $(INSTALLED)
 # A classifier of one's own is packed for the board by `make compile`; without any, the shipped one goes.
 SAMPLES ?= 500
 BACKEND ?= auto
-ON_BOARD = --board "$(BOARD)" --host "$(HOST)" --ssh-options "$(SSH_OPTIONS)" \
-	$(if $(FOLDER),--folder "$(FOLDER)")
+ON_BOARD = --board "$(BOARD)" --host="$(HOST)" --ssh-options="$(SSH_OPTIONS)" \
+	$(if $(FOLDER),--folder="$(FOLDER)")
 DEPLOYED = $(if $(wildcard $(BUNDLE) $(OUT)/quantization.json),$(BUNDLE),$(SHIPPED))
 host-given:
 	@test -n "$(HOST)" || { echo "name the board: make $(MAKECMDGOALS) BOARD=$(BOARD) HOST=root@address" >&2; exit 2; }
@@ -242,7 +245,8 @@ synth: | $(INSTALLED)
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c)
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c \
+	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp)
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .

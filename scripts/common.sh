@@ -142,7 +142,9 @@ run_logged() {
     shift
     show "$@" >"$log"
     say "running $1; log: $log"
+    set -m # a process group of its own, which ends whole
     "$@" >>"$log" 2>&1 </dev/null &
+    set +m
     watch_job $! "$log" || status=$?
     if [ "$status" != 0 ]; then
         explain_failure "$log"
@@ -157,7 +159,7 @@ explain_failure() { :; }
 watch_job() {
     local job=$1 log=$2 started=$SECONDS last
     # shellcheck disable=SC2064 # of this job
-    trap "kill $job 2>/dev/null; exit 130" INT TERM
+    trap "kill -- -$job 2>/dev/null; exit 130" INT TERM
     while [ -t 2 ] && kill -0 "$job" 2>/dev/null; do
         last=$(tail -c 400 "$log" | tr '\r' '\n' | tail -n 1 | cut -c 1-60)
         printf '\r\033[K%s: %d s  %s' "${0##*/}" $((SECONDS - started)) "$last" >&2

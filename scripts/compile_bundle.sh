@@ -63,4 +63,4 @@ if [ -z "$kernel" ]; then
 fi
 exec "$python" -m quantize compile --quantized "${option[quantized]}" --output "${option[output]}" \
     --name "${option[name]}" --board "${option[board]}" ${kernel:+--dpu-kernel "$kernel"} \
-    ${option[from]:+--vendor "${option[from]}"}
+    ${kernel:+${option[from]:+--vendor "${option[from]}"}}

@@ -34,8 +34,9 @@ choose_model() {
     option[model]=${option[model]:-${option[quantized]:+${option[quantized]}/$graph}}
     require model
     case ${option[model]##*/}$elf in
-        deploy_model.pb) die "deploy_model.pb is for Vitis AI up to 1.2, and this is ${version:-a newer one};" \
-            "give quantize_eval_model.pb" ;;
+        deploy_model.pb) older "${version:-9.9}" 1.4 || # 1.3 has both graphs
+            die "deploy_model.pb is for Vitis AI up to 1.3, and this is ${version:-a newer one};" \
+                "give quantize_eval_model.pb" ;;
         quantize_eval_model.pb1) die "Vitis AI $version compiles deploy_model.pb, not quantize_eval_model.pb" ;;
         *.h51) die "Vitis AI $version has no TensorFlow 2 compiler" ;;
         *.h5) tool=vai_c_tensorflow2 framework=2 ;;

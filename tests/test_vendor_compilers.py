@@ -1,8 +1,10 @@
 """dnnc.sh, vai_c.sh and compile_bundle.sh, with stand-ins that refuse what the real ones refuse."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +265,31 @@ def test_compiling_in_a_container(quantized_for_dpu, tmp_path):
     assert "docker pull none:2.5" in found.stderr
     found = run("vai_c.sh", *line[:-1], tmp_path / "a:b", env=env)
     assert "a container cannot mount a path with a colon" in found.stderr
+
+
+def test_an_interrupted_compiler_is_ended_with_its_children(quantized_for_dpu, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    slow = '#!/bin/sh\n[ "$1" = --version ] && exit\nsleep 60 & echo $! >"$PIDS"\nwait\n'
+    (folder / "dnnc").write_text(slow)
+    (folder / "dnnc").chmod(0o755)
+    pids = tmp_path / "pids"
+    line = [ROOT / "scripts/dnnc.sh", "--board", "zedboard", "--quantized", quantized_for_dpu,
+            "--output", tmp_path / "o"]  # fmt: skip
+    env = vendor_tools.environment(folder, PIDS=str(pids))
+    with subprocess.Popen(line, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as job:
+        while not pids.exists() or not pids.read_text().strip():
+            assert job.poll() is None
+            time.sleep(0.05)
+        job.send_signal(signal.SIGTERM)
+        assert job.communicate(timeout=20)[0] == b""
+        assert job.returncode == 130
+    child = int(pids.read_text())
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists():
+            break
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_absent_compilers(quantized_for_dpu, tmp_path):
