@@ -21,6 +21,7 @@ _DEFAULTS = ("ConnectTimeout=10", "ServerAliveInterval=10", "ServerAliveCountMax
 _HOST = re.compile(
     r"(?:(?P<user>[^@\s]+)@)?(?P<name>\[[0-9A-Fa-f:.%\w]+\]|[^@:\s]+)(?::(?P<port>\d+))?"
 )
+_FILE_ERROR = 11  # rsync's code for a disk that fails at either end
 _STEP_S = 900  # no step on a board takes that long, unless its DPU or its disk hangs
 
 # What ssh says, and what to do about it.
@@ -125,7 +126,7 @@ class Connection:
         What an earlier try has left there is used by rsync and overwritten by scp.
         """
         if rsync:
-            line = ["rsync", "-rtp", "--checksum", "--partial", "--delete"]
+            line = ["rsync", "-rtp", "--checksum", "--partial", "--delete", "--timeout=120"]
             line += ["-e", shlex.join(["ssh", *self._options])]
             line += ["--", f"{folder}/", f"{self.host.of_files}:{target}/"]
         else:
@@ -138,6 +139,9 @@ class Connection:
             text = done.stderr.decode(errors="replace")
             if "No space left" in text or "Disk quota" in text:
                 raise DeploymentError(f"{self.host}: the disk is full, {target} does not fit")
+            # rsync's receiver often ends before its message has left the board
+            if line[0] == "rsync" and done.returncode == _FILE_ERROR and not text.strip():
+                raise DeploymentError(f"{self.host}: the disk is full or failing, see {target}")
             if "Read-only file system" in text or "Permission denied (13)" in text:
                 raise DeploymentError(f"{self.host}: {target} cannot be written")
             self._explain(done.stderr)

@@ -128,7 +128,7 @@ def _prepare(connection: Connection, request: Request, package: Package) -> dict
             f"{host}: {user} cannot write {request.folder}; on the board: sudo mkdir -p "
             f"{request.folder} && sudo chown {user} {request.folder}; or name another with FOLDER="
         )
-    if "present" not in facts:
+    if "present" not in facts and facts["free_kb"].isdigit():  # else it has no df
         needed = package.disk_kb + _SLACK_KB - int(facts["there_kb"])
         if int(facts["free_kb"]) < needed:
             connection.run("discard", request.folder, package.version)
