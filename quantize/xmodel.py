@@ -194,7 +194,7 @@ def _value(fields: list[Field]) -> Any:
         if n in _INTEGERS and isinstance(v, int):
             return v
         if n == _TEXT:
-            return _raw(v).decode("utf-8", "replace")
+            return _text([(n, v)], n)
         if n == _BLOB:
             return next((_raw(inner) for k, inner in _fields(_raw(v)) if k == 1), b"")
         if n >= _FIRST_MAP and isinstance(v, bytes):
