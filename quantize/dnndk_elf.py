@@ -156,15 +156,11 @@ def _kernel(name: str, sections: dict[str, bytes], elf: ElfFile) -> Kernel:
     strings = sections.get("strtab", b"")
     abi = words[9]
     dpu, features, parallelism = _dpu(words, sections, text_at(strings, words[0]), remarks)
-    try:
-        if abi >= ABI_1_6:
-            tensors = _tensors(sections.get("tensor", b""), words[4])
-            nodes = _nodes(_Reader(sections.get("node", b"")), words[3], abi, strings)
-        else:
-            tensors, nodes = _old_nodes(name, sections, words, elf)
-    except (ValueError, struct.error) as error:
-        tensors, nodes = (), ()
-        remarks.append(f"its nodes cannot be read ({error})")
+    if abi >= ABI_1_6:
+        tensors = _tensors(sections.get("tensor", b""), words[4])
+        nodes = _nodes(_Reader(sections.get("node", b"")), words[3], abi, strings, remarks)
+    else:
+        tensors, nodes = _old_nodes(name, sections, words, elf)
     if any(i >= len(tensors) for node in nodes for i in (*node.inputs, *node.outputs)):
         remarks.append("a node names a tensor that is not there")
     return Kernel(
@@ -219,40 +215,45 @@ def _tensors(data: bytes, stride: int) -> tuple[Tensor, ...]:
     return tuple(found)
 
 
-def _nodes(reader: "_Reader", count: int, abi: int, strings: bytes) -> tuple[Node, ...]:
-    if count > _MAX_LIST:
-        raise ValueError(f"{count:,} nodes")
+def _nodes(
+    reader: "_Reader", count: int, abi: int, strings: bytes, remarks: list[str]
+) -> tuple[Node, ...]:
     found: list[Node] = []
-    for _ in range(count):
-        kind, name, low, high = reader.take(4)
-        reader.list(1)  # registers
-        inputs, outputs = reader.list(1), reader.list(1)
-        parameters: tuple[Parameter, ...] = ()
-        if abi >= ABI_1_7:
-            reader.list(4)  # code
-            parameters = tuple(
-                Parameter(
-                    text_at(strings, row[4]),
-                    row[0],
-                    row[1],
-                    _signed_byte(row[3]),
-                    (row[6], row[7], row[8], row[9]),
-                )
-                for row in reader.list(10)
-            )
-        reader.list(1)  # predecessors
-        reader.list(1)  # successors
-        found.append(
-            Node(
-                text_at(strings, name),
-                _NODE_TYPES.get(kind, f"type {kind}"),
-                high << 32 | low,
-                tuple(row[0] for row in inputs),
-                tuple(row[0] for row in outputs),
-                parameters,
-            )
-        )
+    try:
+        while len(found) < count:
+            found.append(_node(reader, abi, strings))
+    except ValueError as error:
+        remarks.append(f"{len(found):,} of its {count:,} nodes can be read ({error})")
     return tuple(found)
+
+
+def _node(reader: "_Reader", abi: int, strings: bytes) -> Node:
+    kind, name, low, high = reader.take(4)
+    reader.list(1)  # registers
+    inputs, outputs = reader.list(1), reader.list(1)
+    parameters: tuple[Parameter, ...] = ()
+    if abi >= ABI_1_7:
+        reader.list(4)  # code
+        parameters = tuple(
+            Parameter(
+                text_at(strings, row[4]),
+                row[0],
+                row[1],
+                _signed_byte(row[3]),
+                (row[6], row[7], row[8], row[9]),
+            )
+            for row in reader.list(10)
+        )
+    reader.list(1)  # predecessors
+    reader.list(1)  # successors
+    return Node(
+        text_at(strings, name),
+        _NODE_TYPES.get(kind, f"type {kind}"),
+        high << 32 | low,
+        tuple(row[0] for row in inputs),
+        tuple(row[0] for row in outputs),
+        parameters,
+    )
 
 
 def _old_nodes(

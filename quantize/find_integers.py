@@ -116,6 +116,7 @@ def _layouts(weights: Int8, parallelism: tuple[int, int] | None) -> Iterator[_La
     pairs = [parallelism] if parallelism else [(n, n) for n in _MULTIPLES]
     for channels_in, channels_out in pairs:
         yield from _blocked(values, channels_in, channels_out)
+        yield from _ragged(values, channels_in, channels_out)
     for axis in "IO":  # rows that stand anywhere: what is left to find of a layout not known
         rows = np.moveaxis(values, _AXES.index(axis), -1)
         for n in [rows.shape[-1], *multiples]:
@@ -139,6 +140,29 @@ def _blocked(values: Pattern, channels_in: int, channels_out: int) -> Iterator[_
         turned = split.transpose([axes.index(axis) for axis in order])
         name = f"blocks of {channels_out} out and {channels_in} in, order {''.join(order)}"
         yield _Layout(name, _parts(turned, order[0] == "O"))
+
+
+def _ragged(values: Pattern, channels_in: int, channels_out: int) -> Iterator[_Layout]:
+    """The same without padding: the last blocks are as small as they are."""
+    out, _, _, depth = values.shape
+    if out % channels_out == 0 and depth % channels_in == 0:
+        return
+    rows = [values[i : i + channels_out] for i in range(0, out, channels_out)]
+    blocks = [[row[..., i : i + channels_in] for i in range(0, depth, channels_in)] for row in rows]
+    for turned, first in ((blocks, "out"), (list(zip(*blocks, strict=True)), "in")):
+        for order in itertools.permutations(range(4)):
+            parts = [np.ravel(block.transpose(order)) for row in turned for block in row]
+            inner = "".join(_AXES[axis] for axis in order)
+            yield _Layout(
+                f"blocks of up to {channels_out} out and {channels_in} in, {first} first, {inner}",
+                np.concatenate(parts)[None],
+            )
+    kernels = [
+        np.concatenate([np.ravel(block[k]) for block in row])
+        for row in blocks
+        for k in range(len(row[0]))
+    ]
+    yield _Layout(f"out, blocks of up to {channels_in} in, height, width, in", np.stack(kernels))
 
 
 def _order(axes: Sequence[str]) -> str:

@@ -38,6 +38,9 @@ class Compared:
 def compare_artifact(source: Path, artifact: Path) -> list[Compared]:
     """Search the weights and biases of each layer of ``source`` in an ELF file or an xmodel.
 
+    Fix points are compared for nodes that have the layer's name. Where not one in the whole file
+    agrees, the file states something else there, and they are left out.
+
     Raises
     ------
     InputError
@@ -48,8 +51,13 @@ def compare_artifact(source: Path, artifact: Path) -> list[Compared]:
     areas, nodes = _of_xmodel(found) if isinstance(found, Xmodel) else _of_kernels(found)
     if not areas:
         raise InputError(f"{artifact}: has no section or attribute with parameters")
+    points = [_fix_points(layer, nodes.get(_plain(layer.name))) for layer in layers]
+    comparable = any(agree for agree, _ in points)
     bar = tqdm(layers, desc="searching", unit="layer", disable=None, leave=False)
-    return [_compare(layer, areas, nodes.get(_plain(layer.name))) for layer in bar]
+    return [
+        _compare(layer, areas, agree, differ if comparable else [])
+        for layer, (agree, differ) in zip(bar, points, strict=True)
+    ]
 
 
 def check_found(compared: Sequence[Compared], artifact: Path) -> None:
@@ -87,7 +95,9 @@ def _plain(name: str) -> str:
     return name.replace("/", "_")
 
 
-def _compare(layer: LayerIntegers, areas: list[Area], node: Node | None) -> Compared:
+def _compare(
+    layer: LayerIntegers, areas: list[Area], agree: list[str], differ: list[str]
+) -> Compared:
     weights, bias = find_weights(layer.weights, areas), find_bias(layer.bias, areas)
     problems = []
     if weights is None:
@@ -97,15 +107,14 @@ def _compare(layer: LayerIntegers, areas: list[Area], node: Node | None) -> Comp
     how = [f"{what} {place}" for what, place in (("weights", weights), ("bias", bias)) if place]
     if bias is not None and len(set(layer.bias.tolist())) < 2:
         how.append("all biases are alike, which says little")
-    known, differ = _fix_points(layer, node)
     problems += differ
-    how += known
+    how += agree
     return Compared(layer.name, weights, bias, "; ".join(problems) or None, "; ".join(how))
 
 
 def _fix_points(layer: LayerIntegers, node: Node | None) -> tuple[list[str], list[str]]:
     """Compare fix points with those of the node of that name: what agrees, and what differs."""
-    known: list[str] = []
+    agree: list[str] = []
     differ: list[str] = []
     for parameter in node.parameters if node else ():
         is_bias = "bias" in parameter.name.lower()  # dnnc's names: the vendor's ddump tells so, too
@@ -113,7 +122,7 @@ def _fix_points(layer: LayerIntegers, node: Node | None) -> tuple[list[str], lis
         if is_bias:
             what, ours = ("bias", layer.bias_fix_point)
         if parameter.fix_point == ours:
-            known.append(f"fix point of {what} {ours}")
+            agree.append(f"fix point of {what} {ours}")
         else:
             differ.append(f"fix point of {what} {parameter.fix_point} there, {ours} here")
-    return known, differ
+    return agree, differ

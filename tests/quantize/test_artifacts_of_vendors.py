@@ -17,6 +17,7 @@ from quantize.dnndk_elf import kernels_of
 from quantize.elf_file import parse_elf
 from quantize.find_integers import Area, find_bias, find_weights
 from quantize.xmodel import parse_xmodel
+from tests import xmodel_files
 from tests.conftest import toy_bundle, toy_network
 from tests.dnndk_files import dnndk_elf, elf_file
 
@@ -103,6 +104,17 @@ def test_files_before_abi_1_6():
     assert [end.size for _, end in kernel.ends(True) + kernel.ends(False)] == [1024, 62]
 
 
+def test_what_can_be_read_of_a_damaged_kernel_is_kept():
+    whole = {s.name: s.data for s in parse_elf(dnndk_elf(toy_network(62)), "x").sections}
+    whole[".deephi.node.chars_0"] = whole[".deephi.node.chars_0"][:200]
+    (kernel,) = kernels_of(parse_elf(elf_file(whole), "x"), "x")
+    assert [node.name for node in kernel.nodes] == ["conv"]
+    assert kernel.remarks == ("1 of its 3 nodes can be read (the section node ends inside a node)",)
+    whole[".deephi.metadata.chars_0"] = b""
+    (kernel,) = kernels_of(parse_elf(elf_file(whole), "x"), "x")
+    assert kernel.remarks == ("its metadata are missing or cut off",)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_files_get_one_line(data, tmp_path_factory):
@@ -144,43 +156,7 @@ def test_what_is_no_artifact(tmp_path, run_cli):
         assert words in err
 
 
-# --- xmodel: a protocol buffer, written by hand -------------------------------------------------
-
-
-def varint(value):
-    value %= 2**64
-    out = b""
-    while value > 127:
-        out, value = out + bytes([value & 127 | 128]), value >> 7
-    return out + bytes([value])
-
-
-def sub(number, *parts):
-    data = b"".join(parts)
-    return varint(number << 3 | 2) + varint(len(data)) + data
-
-
-def integer(number, value):
-    return varint(number << 3) + varint(value)
-
-
-def attribute(number, key, *value):
-    return sub(number, sub(1, key.encode()), sub(2, *value))
-
-
-def operator(name, kind, shape, fix_point, *arguments, data=b""):
-    tensor = sub(1, name.encode()), sub(2, *map(varint, shape)), integer(5, 3), integer(6, 8)
-    point = [attribute(10, "fix_point", integer(5, fix_point))] if fix_point is not None else []
-    given = [sub(4, sub(1, b"input"), *(sub(2, a.encode()) for a in arguments))]
-    content = [attribute(3, "data", sub(12, sub(1, data)))] if data else []
-    return sub(
-        5, sub(1, name.encode()), sub(2, kind.encode()), *content, *given, sub(5, *tensor, *point)
-    )
-
-
-def subgraph(name, device, operators, *more):
-    named = [sub(3, each.encode()) for each in operators]
-    return sub(10, sub(1, name.encode()), *named, attribute(5, "device", sub(11, device)), *more)
+# --- xmodel --------------------------------------------------------------------------------------
 
 
 def xmodel(network, devices=1):
@@ -190,27 +166,7 @@ def xmodel(network, devices=1):
         for layer in network.layers
         if isinstance(layer, Conv)
     )
-    entry = sub(1, sub(1, b"REG_0"), sub(2, parameters))
-    dpu = [
-        attribute(5, "dpu_name", sub(11, b"DPUCZDX8G_ISA1_B4096")),
-        attribute(5, "dpu_fingerprint", integer(8, 0x101000056010407)),
-        attribute(5, "reg_id_to_parameter_value", sub(27, entry)),
-    ]
-    root = sub(
-        10,
-        sub(1, b"root"),
-        subgraph("subgraph_input", b"USER", ["input"]),
-        *(subgraph(f"subgraph_{i}", b"DPU", ["conv", "dense"], *dpu) for i in range(devices)),
-        subgraph("subgraph_out", b"CPU", ["out"]),
-    )
-    return (
-        sub(1, b"chars")
-        + operator("input", "data-fix", [1, 32, 32, 1], 7)
-        + operator("conv", "conv2d-fix", [1, 8, 8, 6], 5, "input")
-        + operator("dense", "conv2d-fix", [1, 1, 1, 62], -3, "conv")
-        + operator("out", "download", [1, 62], None, "dense")
-        + root
-    )
+    return xmodel_files.xmodel((7, -3), network.classes, parameters, devices)
 
 
 XMODEL = xmodel(toy_network(62))
@@ -311,6 +267,14 @@ LAYOUTS = {
     "in padded to 16": lambda w: padded_to(w, 16),
     "kernels padded": lambda w: padded_to(w.reshape(len(w), -1), 16),
     "kernels apart": lambda w: b"".join(k.tobytes() + bytes(37) for k in w),
+    "blocks without padding": lambda w: b"".join(
+        w[o : o + 12, :, :, i : i + 12].transpose(1, 2, 0, 3).tobytes()
+        for o in range(0, len(w), 12)
+        for i in range(0, w.shape[3], 12)
+    ),
+    "kernels of blocks": lambda w: b"".join(
+        k[:, :, i : i + 12].tobytes() for k in w for i in range(0, w.shape[3], 12)
+    ),
     "blocks": lambda w: blocked(w, 12, 12, "OIHWoi"),
     "blocks, in first": lambda w: blocked(w, 12, 12, "IOHWoi"),
     "rows apart": lambda w: b"".join(
