@@ -149,7 +149,7 @@ def _of_xmodel(path: Path, data: bytes, board: Board) -> DpuKernel:
         output_size=math.prod(result.shape),
         output_fix_point=_point(path, result),
         target=board.dpu.target,
-        fingerprint=wanted,
+        fingerprint=f"0x{int(wanted, 16):016x}",
         artifact=data,
     )
 

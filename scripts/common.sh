@@ -4,7 +4,7 @@
 # Results go to stdout, everything else to stderr and into a log.
 
 [ -z "${scripts-}" ] || return 0 # sourced already
-scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+scripts=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$scripts")
 declare -A option=([board]='') flag=([dry-run]='' [check]='') board=()
 declare -a command=() # what will be run, filled by the scripts

@@ -4,6 +4,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 option+=([container]=auto [image]='' [tools-version]='')
+# What docker and podman say where there is no image, or no daemon to ask.
+no_container='no such image|unable to find image|image not known|cannot connect|failed to connect|permission denied'
 conda=/opt/vitis_ai/conda/etc/profile.d/conda.sh
 
 container_usage() {
@@ -57,10 +59,11 @@ need_engine() {
 # check_engine TOOL: what --check prints.
 check_engine() {
     need_engine "$1"
-    if [ "$engine" != none ] && ! "$engine" image inspect "${option[image]}" >/dev/null 2>&1; then
+    local answer=''
+    [ "$engine" = none ] || answer=$(timeout 30 "$engine" image inspect "${option[image]}" 2>&1) ||
+        ! grep -qiE "$no_container" <<<"$answer" ||
         absent "$engine has no image ${option[image]}, or does not answer; get it with:" \
             "$engine pull ${option[image]}"
-    fi
     if [ "$engine" = none ]; then
         echo "$1 ${version:-$(version_of "$1")}"
     else
@@ -87,7 +90,6 @@ enter_container() {
 
 # A container program that cannot start its container is as absent as the tool.
 explain_failure() {
-    [ "$engine" = none ] || ! tail -n +2 "$1" |
-        grep -qiE 'no such image|unable to find image|image not known|cannot connect to the docker daemon' ||
+    [ "$engine" = none ] || ! tail -n +2 "$1" | grep -qiE "$no_container" ||
         absent "$engine cannot start ${option[image]}: $(tail -n 1 "$1"); get it with: $engine pull ${option[image]}"
 }

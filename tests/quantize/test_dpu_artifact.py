@@ -45,7 +45,7 @@ def test_an_xmodel(tmp_path: Path) -> None:
     )
     assert (found.input_node, found.output_node) == ("input", "dense")
     assert (found.input_size, found.output_size, found.target) == (1024, 62, "B4096")
-    assert int(found.fingerprint, 16) == 0x101000056010407
+    assert found.fingerprint == "0x0101000056010407"
 
 
 @pytest.mark.parametrize(
