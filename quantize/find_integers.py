@@ -24,7 +24,7 @@ _AXES = "OHWI"
 _NAMES = {"O": "out", "H": "height", "W": "width", "I": "in"}
 _MULTIPLES = (4, 8, 10, 12, 14, 16, 32, 64)  # channel parallelisms of all DPU sizes, and words
 _SMALLEST_PART = 8  # bytes; shorter parts could stand anywhere by chance
-_MAX_PLACES = 4_096  # places that are looked at for one pattern
+_MAX_PLACES = 1_024  # places that are looked at for one pattern
 
 Pattern = npt.NDArray[np.int16]
 
@@ -212,14 +212,19 @@ def _find(layout: _Layout, area: Area) -> Place | None:
 
 def _places(pattern: Pattern, data: bytes) -> Iterator[int]:
     """Offsets at which a pattern stands: its longest known run is searched, the rest compared."""
+    known = np.flatnonzero(pattern != _UNKNOWN)
+    wanted = pattern[known].astype(np.int8)
     start, length = _longest_run(pattern)
     probe = pattern[start : start + length].astype(np.int8).tobytes()
+    values = np.frombuffer(data, np.int8)
     at = data.find(probe)
     for _ in range(_MAX_PLACES):
+        offset = at - start
         if at < 0:
             return
-        if _matches(pattern, data, at - start):
-            yield at - start
+        inside = offset >= 0 and offset + int(known[-1]) < len(data)
+        if inside and np.array_equal(values[known + offset], wanted):
+            yield offset
         at = data.find(probe, at + 1)
 
 
@@ -232,10 +237,8 @@ def _longest_run(pattern: Pattern) -> tuple[int, int]:
 
 
 def _matches(pattern: Pattern, data: bytes, offset: int) -> bool:
-    # Padding after the last known byte may be cut off by the area's end.
-    last = int(np.flatnonzero(pattern != _UNKNOWN)[-1]) + 1
-    if offset < 0 or offset + last > len(data):
+    """Whether a pattern stands at an offset; padding at its end may be cut off by the data's end."""
+    known = np.flatnonzero(pattern != _UNKNOWN)
+    if offset < 0 or offset + int(known[-1]) >= len(data):
         return False
-    found = np.frombuffer(data, np.int8, last, offset)
-    wanted = pattern[:last]
-    return bool(np.all((wanted == _UNKNOWN) | (found == wanted)))
+    return np.array_equal(np.frombuffer(data, np.int8)[known + offset], pattern[known])

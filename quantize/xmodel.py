@@ -140,14 +140,15 @@ def _raw(value: int | bytes) -> bytes:
 
 
 def _text(fields: list[Field], number: int) -> str:
-    raw = next((_raw(v) for n, v in fields if n == number), b"")
+    return _clean(next((_raw(v) for n, v in fields if n == number), b""))
+
+
+def _clean(raw: bytes) -> str:
     return "".join(c if c.isprintable() else "?" for c in raw.decode("utf-8", "replace"))
 
 
 def _texts(fields: list[Field], numbers: range) -> tuple[str, ...]:
-    return tuple(
-        v.decode("utf-8", "replace") for n, v in fields if n in numbers and isinstance(v, bytes)
-    )
+    return tuple(_clean(v) for n, v in fields if n in numbers and isinstance(v, bytes))
 
 
 def _operator(value: int | bytes) -> _Operator:
@@ -194,7 +195,7 @@ def _value(fields: list[Field]) -> Any:
         if n in _INTEGERS and isinstance(v, int):
             return v
         if n == _TEXT:
-            return _text([(n, v)], n)
+            return _clean(_raw(v))
         if n == _BLOB:
             return next((_raw(inner) for k, inner in _fields(_raw(v)) if k == 1), b"")
         if n >= _FIRST_MAP and isinstance(v, bytes):
