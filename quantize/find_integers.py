@@ -237,7 +237,7 @@ def _longest_run(pattern: Pattern) -> tuple[int, int]:
 
 
 def _matches(pattern: Pattern, data: bytes, offset: int) -> bool:
-    """Whether a pattern stands at an offset; padding at its end may be cut off by the data's end."""
+    """Whether a pattern stands at an offset; the data may end inside of padding at its end."""
     known = np.flatnonzero(pattern != _UNKNOWN)
     if offset < 0 or offset + int(known[-1]) >= len(data):
         return False
