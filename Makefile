@@ -245,7 +245,7 @@ synth: | $(INSTALLED)
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c \
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
 	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp)
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .

@@ -1,6 +1,7 @@
 /* Preloaded into what runs on the tests' board, a folder of this machine behind a real ssh server.
    It does what that machine's kernel lacks: runs armhf programs, by the emulator that
-   BOARD_EMULATOR names (as binfmt_misc would), and, while the file BOARD_FULL exists, has a full disk. */
+   BOARD_EMULATOR names (as binfmt_misc would), and, while the file BOARD_FULL exists, has a full
+   disk. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
