@@ -332,6 +332,9 @@ def test_which_functions_a_library_has(libraries, classify_native, tmp_path):
         code, out, err = classify_native("--check-n2cube", libraries[name] / "libn2cube.so")
         rows = dict(line.split(maxsplit=1) for line in out.splitlines())
         assert (code, err, len(rows), rows["dpuRunTask"]) == (0, "", 13, found)
+        text = (ROOT / "docs/runtime.md").read_text("utf-8")
+        short = {"Size", "Scale"}  # dpuGet{Input,Output}Tensor{Size,Scale} there
+        assert all(f"`{row}`" in text for row in rows if not row.endswith(tuple(short)))
     code, out, err = classify_native("--check-n2cube", libraries["lacking"] / "libn2cube.so")
     assert code == 2
     assert "dpuRunTask                   MISSING" in out
