@@ -258,24 +258,24 @@ def _verify_vendor(options: argparse.Namespace) -> int:
     folder = options.vendor or options.folder / "vendor"
     if options.vendor is None and not folder.is_dir():
         return 0
-    from quantize import vendor_positions
     from quantize.artifacts import read_quantization
+    from quantize.vendor import positions
 
-    ours = vendor_positions.our_positions(read_quantization(options.folder))
+    ours = positions.our_positions(read_quantization(options.folder))
     code = 0
-    for path in vendor_positions.find_graphs(folder):
-        found = vendor_positions.differences(ours, vendor_positions.vendor_positions(path))
+    for path in positions.find_graphs(folder):
+        found = positions.differences(ours, positions.vendor_positions(path))
         if not found:
             print(f"ok  {path.name} of the vendor: all {len(ours)} fix points are ours")
             continue
         print(f"differs  {path.name} of the vendor: {len(found)} of {len(ours)} fix points")
-        print(vendor_positions.table_of(found))
+        print(positions.table_of(found))
         code = 1
     return code
 
 
 def _verify_artifact(options: argparse.Namespace) -> int:
-    from quantize.verify_artifact import check_found, compare_artifact
+    from quantize.vendor.verify import check_found, compare_artifact
 
     compared = compare_artifact(options.folder, options.artifact)
     for each in compared:
@@ -287,7 +287,7 @@ def _verify_artifact(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     if options.ends:
         from quantize.artifacts import read_quantization
-        from quantize.dpu_artifact import expected_ends
+        from quantize.vendor.kernel import expected_ends
 
         print("\n".join(expected_ends(read_quantization(options.path).network)))
         return 0

@@ -11,10 +11,11 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.layers import Int8
 from edge_runtime.scores import build_table
-from quantize import artifacts, golden, inputs, vendor_positions
+from quantize import artifacts, golden, inputs
 from quantize.artifacts import Quantization, read_quantization
-from quantize.dpu_artifact import read_artifact
 from quantize.methods import integer_inputs
+from quantize.vendor import positions
+from quantize.vendor.kernel import read_artifact
 
 TEMPERATURE = 1.0  # until scores are calibrated
 _RECORDED = (
@@ -62,7 +63,7 @@ def compile_bundle(request: CompileRequest) -> Bundle:
     _check_source(quantization, request.folder)
     network = quantization.network
     if request.vendor is not None:
-        vendor_positions.check_same(quantization, request.vendor)
+        positions.check_same(quantization, request.vendor)
     board = read_board(request.board)
     path = request.dpu_kernel
     kernel = None if path is None else read_artifact(path, network, board)

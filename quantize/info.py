@@ -12,7 +12,7 @@ from edge_runtime.dpu_kernel import DpuKernel
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
 from quantize import artifacts
-from quantize.artifact_info import SUFFIXES, describe_artifact, facts_table
+from quantize.vendor.info import SUFFIXES, describe_artifact, facts_table
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from quantize import graph_def
 from quantize.__main__ import main
 from quantize.artifacts import read_quantization
-from quantize.vendor_positions import our_positions, vendor_positions
+from quantize.vendor.positions import our_positions, vendor_positions
 from tests.quantize.conftest import Cli
 
 GRAPHS = ("deploy_model.pb", "quantize_eval_model.pb")

@@ -17,7 +17,7 @@ from edge_runtime.errors import GraphError, VerificationError
 from edge_runtime.layers import Conv
 from quantize import graph_def
 from quantize.artifacts import DEPLOY_NAME, EVAL_NAME, Quantization
-from quantize.integers import integers_of
+from quantize.vendor.integers import integers_of
 
 _PRODUCTS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 _LIST_KEYS = {"wpos": "weights", "bpos": "bias"}

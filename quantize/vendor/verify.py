@@ -7,11 +7,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from edge_runtime.errors import InputError, VerificationError
-from quantize.artifact_info import kernels_in
-from quantize.dnndk_elf import Kernel, Node
-from quantize.find_integers import Area, Place, find_bias, find_weights
-from quantize.integers import LayerIntegers, integers_of
-from quantize.xmodel import Xmodel
+from quantize.vendor.dnndk_elf import Kernel, Node
+from quantize.vendor.find_integers import Area, Place, find_bias, find_weights
+from quantize.vendor.info import kernels_in
+from quantize.vendor.integers import LayerIntegers, integers_of
+from quantize.vendor.xmodel import Xmodel
 
 _SECTIONS = ("parameter", "weights", "bias")
 

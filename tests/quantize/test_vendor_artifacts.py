@@ -12,11 +12,11 @@ from edge_runtime.bundle import write_bundle
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Conv
 from quantize.__main__ import main
-from quantize.artifact_info import describe_artifact
-from quantize.dnndk_elf import kernels_of
-from quantize.elf_file import parse_elf
-from quantize.find_integers import Area, find_bias, find_weights
-from quantize.xmodel import parse_xmodel
+from quantize.vendor.dnndk_elf import kernels_of
+from quantize.vendor.elf_file import parse_elf
+from quantize.vendor.find_integers import Area, find_bias, find_weights
+from quantize.vendor.info import describe_artifact
+from quantize.vendor.xmodel import parse_xmodel
 from tests import xmodel_files
 from tests.conftest import toy_bundle, toy_network
 from tests.dnndk_files import dnndk_elf, elf_file

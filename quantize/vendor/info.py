@@ -6,9 +6,9 @@ from typing import Any
 from tabulate import tabulate
 
 from edge_runtime.errors import InputError
-from quantize.dnndk_elf import Kernel, Tensor, kernels_of
-from quantize.elf_file import MAGIC, parse_elf
-from quantize.xmodel import Subgraph, Xmodel, XTensor, parse_xmodel
+from quantize.vendor.dnndk_elf import Kernel, Tensor, kernels_of
+from quantize.vendor.elf_file import MAGIC, parse_elf
+from quantize.vendor.xmodel import Subgraph, Xmodel, XTensor, parse_xmodel
 
 SUFFIXES = (".elf", ".so", ".xmodel")
 

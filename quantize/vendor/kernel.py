@@ -12,9 +12,9 @@ from edge_runtime.board import Board
 from edge_runtime.dpu_kernel import ELF_MAGIC, DpuKernel
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Conv, IntegerNetwork
-from quantize.dnndk_elf import Kernel, Tensor, kernels_of
-from quantize.elf_file import parse_elf
-from quantize.xmodel import XTensor, parse_xmodel
+from quantize.vendor.dnndk_elf import Kernel, Tensor, kernels_of
+from quantize.vendor.elf_file import parse_elf
+from quantize.vendor.xmodel import XTensor, parse_xmodel
 
 
 def read_artifact(path: Path, network: IntegerNetwork, board: Board) -> DpuKernel:

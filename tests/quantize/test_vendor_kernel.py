@@ -7,8 +7,8 @@ import pytest
 
 from edge_runtime.board import read_board
 from edge_runtime.errors import InputError
-from quantize.dpu_artifact import expected_ends, read_artifact
-from quantize.elf_file import parse_elf
+from quantize.vendor.elf_file import parse_elf
+from quantize.vendor.kernel import expected_ends, read_artifact
 from tests.conftest import branched_network, toy_network
 from tests.dnndk_files import dnndk_elf, elf_file
 from tests.xmodel_files import xmodel

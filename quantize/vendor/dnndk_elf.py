@@ -22,7 +22,7 @@ import struct
 from dataclasses import dataclass, field
 
 from edge_runtime.errors import InputError
-from quantize.elf_file import ElfFile, text_at
+from quantize.vendor.elf_file import ElfFile, text_at
 
 _PREFIX = ".deephi."
 _INPUT, _OUTPUT = 2, 4  # bits of a tensor's attribute
