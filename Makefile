@@ -29,9 +29,20 @@ DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(call settings,$(SET))
 TRAIN_SETTINGS = --preset "$(PRESET)" $(call settings,$(filter-out data.%,$(SET)))
 TRAIN_OPTIONS = $(TRAIN_SETTINGS) --output "$(OUT)" $(if $(START),--start "$(START)")
-# A DPU kernel gives int8 logits.
-QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD)) \
-	$(if $(VENDOR),--head dpu,$(if $(HEAD),--head $(HEAD)))
+# A DPU kernel gives int8 logits, and the vendor's quantizer knows its own rule alone.
+ROUTE ?= ours
+BOARDS := $(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))
+$(if $(filter $(BOARD),$(BOARDS)),,$(error no board '$(BOARD)'; there are: $(BOARDS)))
+$(if $(filter $(ROUTE),ours vendor),,$(error ROUTE is ours or vendor, not '$(ROUTE)'))
+VENDOR_STEP = scripts/vendor.sh $(1) $(if $(filter host,$(BOARD)),zedboard,$(BOARD))
+COMPILER = $(if $(filter-out host,$(BOARD)),$(shell PYTHON=$(PY) $(call VENDOR_STEP,compile) --check 2>/dev/null))
+FOR_DPU = $(or $(VENDOR),$(REQUIRE_DPU),$(DPU_KERNEL),$(filter vendor,$(ROUTE)),$(COMPILER))
+VENDOR_METHOD = $(if $(filter vendor,$(ROUTE)),min-mse)
+QUANTIZE_OPTIONS = --preset "$(PRESET)" $(addprefix --method ,$(or $(METHOD),$(VENDOR_METHOD))) \
+	$(addprefix --head ,$(or $(HEAD),$(if $(FOR_DPU),dpu)))
+COMPILE_OPTIONS = --board $(BOARD) --name $(NAME) $(if $(DPU_KERNEL),--dpu-kernel "$(DPU_KERNEL)") \
+	$(if $(REQUIRE_DPU),--require-dpu) $(if $(filter vendor,$(ROUTE)),--from "$(OUT)/vendor") \
+	$(if $(COMPILER_OPTIONS),-- $(COMPILER_OPTIONS))
 EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
 
 .DELETE_ON_ERROR:
@@ -39,7 +50,8 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate adapt adapted runtime fuzz classify synth ship scene62 fonts62 \
+.PHONY: all help data audit train freeze quantize compile evaluate adapt adapted boards runtime deploy rollback \
+	host-given fuzz classify synth ship scene62 fonts62 \
 	test check clean FORCE
 
 all: $(OUT)/evaluation.json
@@ -62,7 +74,10 @@ help:
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
+	@echo "  make boards      what can be built for which board on this machine"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
+	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
+	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
 	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
@@ -89,9 +104,21 @@ help:
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
 	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
-	  "BOARD=$(BOARD)" "$(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))" \
+	  "BOARD=$(BOARD)" "$(BOARDS)" \
 	  "CXX=$(CXX_GIVEN)" "compiler for make runtime; empty: g++ for the host, zig for boards" \
-	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \
+	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed (docs/vendor-tools.md)" \
+	  "ROUTE=$(ROUTE)" "whose quantizer the DPU kernel comes from: ours or vendor" \
+	  "REQUIRE_DPU=$(REQUIRE_DPU)" "1 fails make compile where no DPU kernel can be made" \
+	  "DPU_KERNEL=$(DPU_KERNEL)" "a kernel (.elf, .xmodel) made elsewhere, to put into the bundle" \
+	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
+	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
+	  "HOST=$(HOST)" "where the board is: user@name, user@name:port, or a name of ~/.ssh/config" \
+	  "IMAGES=$(IMAGES)" "sample images for make deploy; empty: those of make data" \
+	  "SAMPLES=$(SAMPLES)" "at most so many of them" \
+	  "FOLDER=$(FOLDER)" "on the board; empty: the board file's" \
+	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
+	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
+	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -119,13 +146,19 @@ compile: $(BUNDLE)
 evaluate: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 
+define stamp
+	@mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+	  printf '%s\n' '$(subst ','\'',$(1))' > $@
+endef
+
 $(STAMPS)/data: FORCE | $(INSTALLED)
 	@$(PY) -m semi_supervised stamp data $(DATA_OPTIONS) --file $@
 $(STAMPS)/train: FORCE | $(INSTALLED)
 	@$(PY) -m semi_supervised stamp train $(TRAIN_OPTIONS) --file $@
 $(STAMPS)/quantize: FORCE | $(INSTALLED)
-	@mkdir -p $(@D) && echo '$(QUANTIZE_OPTIONS) $(VENDOR)' | cmp -s - $@ || \
-	  echo '$(QUANTIZE_OPTIONS) $(VENDOR)' > $@
+	$(call stamp,$(QUANTIZE_OPTIONS) $(VENDOR) $(ROUTE) $(QUANTIZER_OPTIONS))
+$(STAMPS)/compile-$(NAME)-$(BOARD): FORCE
+	$(call stamp,$(COMPILE_OPTIONS) $(COMPILER))
 
 $(OUT)/manifest.csv: $(STAMPS)/data
 	@echo "== data: characters and their splits"
@@ -145,22 +178,17 @@ $(OUT)/quantization.json: $(OUT)/freeze.json $(STAMPS)/quantize $(wildcard quant
 	@echo "== quantize: int8 fix points"
 	@$(PY) -m quantize run $(OUT)/frozen_model.pb --calibration $(OUT)/manifest.csv \
 	  --output $(OUT) $(QUANTIZE_OPTIONS)
-ifdef VENDOR
-	@scripts/decent_q.sh --frozen-graph $(OUT)/frozen_model.pb --calibration $(OUT)/calibration.npz \
-	  --output $(OUT)/vendor || { test $$? = 3 && echo "going on with our own quantizer"; }
-endif
+	@$(if $(VENDOR)$(filter vendor,$(ROUTE)),$(RUN_VENDOR_QUANTIZER))
 
-$(BUNDLE): $(OUT)/quantization.json
+# Beside our own, for `quantize verify` to compare; ROUTE=vendor compiles its graphs, and so needs it.
+RUN_VENDOR_QUANTIZER = PYTHON=$(PY) $(call VENDOR_STEP,quantize) \
+	  --frozen-graph "$(OUT)/frozen_model.pb" --calibration "$(OUT)/calibration.npz" \
+	  --output "$(OUT)/vendor" $(QUANTIZER_OPTIONS) || { test $$? = 3 -a "$(ROUTE)" = ours && \
+	  echo "going on with our own quantizer"; }
+
+$(BUNDLE): $(OUT)/quantization.json $(STAMPS)/compile-$(NAME)-$(BOARD) $(wildcard $(DPU_KERNEL))
 	@echo "== compile: $@"
-ifeq ($(BOARD),host)
-	@$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME)
-else
-	@if scripts/dnnc.sh --board $(BOARD) --deploy-model $(OUT)/vendor/deploy_model.pb \
-	  --net $(NAME) --output $(OUT)/vendor; \
-	then kernel="--dpu-kernel $(OUT)/vendor/dpu_$(NAME)_0.elf"; \
-	else test $$? = 3 && echo "going on with a bundle for the board's CPU" || exit 2; fi; \
-	$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME) --board $(BOARD) $$kernel
-endif
+	@PYTHON=$(PY) scripts/compile_bundle.sh --quantized "$(OUT)" --output "$@" $(COMPILE_OPTIONS)
 
 $(OUT)/evaluation.json: $(BUNDLE)
 	@echo "== evaluate: every network on the test images (validation images where there are none)"
@@ -206,7 +234,28 @@ $(OUT)/adapt.json: $(BUNDLE) $(if $(NO_BASELINE),,$(NOTHING)/training/result.jso
 
 # What is up to date is not compiled again; the script knows sources, headers and flags.
 runtime: | $(INSTALLED)
-	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)")
+	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)") \
+	  $(if $(VART),--vart "$(VART)")
+
+boards: | $(INSTALLED)
+	@$(PY) scripts/list_boards.py
+
+# A classifier of one's own is packed for the board by `make compile`; without any, the shipped one goes.
+SAMPLES ?= 500
+BACKEND ?= auto
+ON_BOARD = --board "$(BOARD)" --host="$(HOST)" --ssh-options="$(SSH_OPTIONS)" \
+	$(if $(FOLDER),--folder="$(FOLDER)")
+DEPLOYED = $(if $(wildcard $(BUNDLE) $(OUT)/quantization.json),$(BUNDLE),$(SHIPPED))
+host-given:
+	@test -n "$(HOST)" || { echo "name the board: make $(MAKECMDGOALS) BOARD=$(BOARD) HOST=root@address" >&2; exit 2; }
+deploy: host-given runtime $(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),,$(OUT)/manifest.csv)
+	@echo "== deploy: $(DEPLOYED) to $(HOST)"
+	@$(PY) scripts/deploy.py deploy $(ON_BOARD) --bundle "$(DEPLOYED)" \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" --samples "$(SAMPLES)" \
+	  --backend "$(BACKEND)" --output "$(OUT)/deploy/$(BOARD)" $(if $(SYSTEMD),--systemd)
+
+rollback: host-given | $(INSTALLED)
+	@$(PY) scripts/deploy.py rollback $(ON_BOARD) $(if $(VERSION),--version "$(VERSION)")
 
 fuzz: | $(INSTALLED)
 	@$(PY) scripts/fuzz_runtime.py --seconds $(SECONDS)
@@ -250,13 +299,15 @@ synth: | $(INSTALLED)
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c)
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
+	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp)
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
+	@MYPYPATH=scripts $(VENV)/bin/mypy -p deployment -m deploy
 	@$(VENV)/bin/clang-format --dry-run --Werror --style=file:edge_runtime/cpp/.clang-format $(CPP_FILES)
-	@$(VENV)/bin/shellcheck -x scripts/*.sh .ci/run
+	@$(VENV)/bin/shellcheck -x scripts/*.sh scripts/*/*.sh .ci/run
 
 clean:
 	@rm -rf "$(OUT)"

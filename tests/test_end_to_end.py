@@ -123,21 +123,38 @@ def test_a_board_without_the_vendors_tools_gets_a_cpu_bundle(built):
     out, _ = built
     run = make(f"OUT={out}", "METHOD=non-overflow", "BOARD=zedboard", "compile")
     assert "dnnc (DNNDK 3.x) is not on PATH" in run.stderr
-    assert "going on with a bundle for the board's CPU" in run.stdout
+    assert "going on with a bundle for the board's CPU" in run.stderr
     assert read_bundle(out / "chars-zedboard.egb").manifest["board"] == "zedboard"
+    run = make(f"OUT={out}", "METHOD=non-overflow", "BOARD=rpi", "REQUIRE_DPU=1", "compile",
+               check=False)  # fmt: skip
+    assert run.returncode == 2
+    assert "board rpi has no DPU" in run.stderr
 
 
 def test_the_vendors_tools_are_used_where_they_are(built, tmp_path):
     out, _ = built
-    tools = vendor_tools.install(tmp_path / "bin")
-    run = make(f"OUT={out}", "VENDOR=1", "BOARD=zedboard", "compile", env=tools)
-    assert "decent_q: wrote" in run.stdout
-    assert "dnnc: wrote" in run.stdout
-    assert read_bundle(out / "chars-zedboard.egb").dpu_kernel == b"\x7fELF"
+    folder = vendor_tools.install(tmp_path / "bin", *vendor_tools.DNNDK)
+    tools = vendor_tools.environment(folder, GRAPHS=str(out))
+    # With a compiler, logits are int8 by themselves; our graphs are compiled.
+    run = make(f"OUT={out}", "BOARD=zedboard", "REQUIRE_DPU=1", "compile", env=tools)
+    assert "running dnnc" in run.stderr
+    kernel = read_bundle(out / "chars-zedboard.egb").dpu
+    assert kernel is not None
+    assert kernel.artifact == (out / "dpu-zedboard/dpu_chars_0.elf").read_bytes()
+    again = make(f"OUT={out}", "BOARD=zedboard", "REQUIRE_DPU=1", "compile", env=tools)
+    assert "==" not in again.stdout
+    # The vendor's whole route: its rule, its graphs, which must be our integers.
+    run = make(f"OUT={out}", "ROUTE=vendor", "BOARD=zedboard", "compile", env=tools)
+    assert "running decent_q" in run.stderr
+    assert json.loads((out / "quantization.json").read_text())["method"] == "min-mse"
+    assert read_bundle(out / "chars-zedboard.egb").dpu is not None
     # A kernel of an earlier compilation must not slip into a bundle that has none of its own.
-    (out / "chars-zedboard.egb").unlink()
-    make(f"OUT={out}", "VENDOR=1", "BOARD=zedboard", "compile")
-    assert read_bundle(out / "chars-zedboard.egb").dpu_kernel == b""
+    make(f"OUT={out}", "BOARD=zedboard", "compile")
+    assert read_bundle(out / "chars-zedboard.egb").dpu is None
+    elf = tmp_path / "dpu_chars_0.elf"
+    elf.write_bytes(kernel.artifact)
+    make(f"OUT={out}", "BOARD=zedboard", f"DPU_KERNEL={elf}", "compile")
+    assert read_bundle(out / "chars-zedboard.egb").dpu == kernel
 
 
 def test_make_classify(built):

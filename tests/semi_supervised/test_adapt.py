@@ -152,7 +152,7 @@ def test_training_begins_with_the_start_and_goes_on_where_it_was(adapted, start,
 
 
 def test_another_start_is_another_training(adapted, start, tmp_path):
-    """make sees it by the stamp; the finished training is set aside, not overwritten."""
+    """Its stamp is another; the finished training is set aside, not overwritten."""
     network, alphabet, _ = load_best(start / "best.npz")
     network.dense_bias.assign_add(np.ones(10, np.float32))
     save_best(tmp_path / "other/best.npz", network, alphabet, 1)
