@@ -186,6 +186,15 @@ def _reshape(node: Node, x: Any) -> Any:
     return x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(node.ints("shape"))])
 
 
+def _unknown(node: Node, *x: Any) -> Any:
+    """Zeros: a graph with such a node has shapes, and no values."""
+    if "shape" in node.attributes:
+        return np.zeros(node.ints("shape"))
+    if node.flag("keeps_shape") and x:
+        return np.zeros_like(x[0])
+    raise ValueError("the size of its output is not known")
+
+
 _OPERATORS: dict[Op, Callable[..., Any]] = {
     Op.IDENTITY: lambda node, x: x,
     Op.CONV: _conv,
@@ -210,4 +219,5 @@ _OPERATORS: dict[Op, Callable[..., Any]] = {
     Op.TRANSPOSE: lambda node, x: x.transpose(node.ints("perm")),
     Op.RESHAPE: _reshape,
     Op.SQUEEZE: _squeeze,
+    Op.UNKNOWN: _unknown,
 }

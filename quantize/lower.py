@@ -19,6 +19,7 @@ from quantize import fix_points
 from quantize.calibrate import FixPoints
 from quantize.fix_points import half_away_from_zero, to_integers
 from quantize.ir import Array, Graph, Node, Op
+from quantize.passes.fuse_activation import other_slope
 
 LAYER_OPS = (Op.CONV, Op.AVG_POOL, Op.MAX_POOL, Op.ADD, Op.CONCAT)
 _SUPPORTED = frozenset({Op.INPUT, Op.CONST, *LAYER_OPS})
@@ -43,6 +44,8 @@ def check_supported(graph: Graph) -> None:
 
 
 def _problem(graph: Graph, node: Node) -> str:
+    if other_slope(node):
+        return other_slope(node)
     if node.op not in _SUPPORTED:
         return (
             f"operator {node.op} cannot be quantized here; it must follow a convolution or dense "
