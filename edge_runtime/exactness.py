@@ -1,4 +1,4 @@
-"""A self-test of floating-point convolutions: are sums up to 2^24 exact on this machine?
+"""A self-test of floating-point convolutions, whether sums up to 2^24 are exact on this machine.
 
 model_int8.onnx and quantize_eval_stock.pb compute integers in float32, which is exact by direct and
 GEMM algorithms, and is not by Winograd or FFT ones or in reduced precision (bf16, TF32). One 3×3

@@ -79,10 +79,15 @@ class TensorFlowImporter:
             raise importing.unsupported(self.path, name, node.op, _OPERATORS)
         data = [each for each in node.input if not each.startswith("^")]
         for each in data:
-            if ":" in each and not each.endswith(":0"):
+            # Of a Switch both outputs are its input; which side counts is known at the Merge.
+            switch = each.endswith(":1") and self._is_switch(_producer(each))
+            if ":" in each and not each.endswith(":0") and not switch:
                 raise self.error(node, f"reads {each!r}, a second output; use the first one")
         first, last = _DATA_INPUTS.get(node.op, (0, len(data)))
         return [_producer(each) for each in data[first:last]]
+
+    def _is_switch(self, name: str) -> bool:
+        return name in self.nodes and self.nodes[name].op == "Switch"
 
     def _convert(self, node: Any, source: str) -> list[Node]:
         try:
@@ -287,7 +292,8 @@ _OPERATORS: dict[str, _Convert] = {
         constant(node.name, importing.as_float32(graph_def.array_of(node)))
     ],
     **dict.fromkeys(
-        ("Identity", "StopGradient", "PreventGradient", "CheckNumerics"), _plain(Op.IDENTITY)
+        ("Identity", "StopGradient", "PreventGradient", "CheckNumerics", "EnsureShape"),
+        _plain(Op.IDENTITY),
     ),
     "Conv2D": _conv,
     "DepthwiseConv2dNative": _depthwise,

@@ -91,7 +91,8 @@ def by_quark(python: Path, model: Path, values: Any, inputs: Any) -> tuple[Any, 
     with tempfile.TemporaryDirectory() as folder:
         arrays, result = Path(folder) / "arrays.npz", Path(folder) / "logits.npz"
         np.savez(arrays, calibration=values, inputs=inputs)
-        command = [python, QUARK, "--model", model, "--arrays", arrays, "--output", result]
+        options = ("--model", model, "--arrays", arrays, "--output", result)
+        command = [str(each) for each in (python, QUARK, *options)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except OSError as error:
