@@ -24,7 +24,7 @@ from quantize.passes import simplify
 from quantize.passes.cut_logits import cut_logits
 from quantize.passes.fuse_activation import other_slope
 
-Shape = tuple[int, ...]  # (height, width, channels); () where it cannot be known
+Shape = tuple[int, int, int]
 ON_DPU, ON_CPU, UNSUPPORTED = "DPU", "CPU", "unsupported"
 
 
@@ -40,7 +40,7 @@ class Verdict:
 
     name: str
     op: str
-    output: Shape
+    output: Shape | tuple[()]
     where: str
     reason: str = ""
     macs: int = 0
@@ -121,7 +121,7 @@ class Report:
         return "\n".join(lines)
 
 
-def _by(shape: Shape) -> str:
+def _by(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "?"
 
 
