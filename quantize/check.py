@@ -154,7 +154,8 @@ def _judged(source: Graph, target: Target) -> tuple[list[Verdict], int, str]:
         broken_by = str(error)
     # The graph is measured up to the first operator whose output cannot be sized.
     ahead = next((_until(source, n.inputs[0]) for n in source.nodes.values() if _unsized(n)), None)
-    verdicts, resident = [], 0
+    verdicts: list[Verdict] = []
+    resident = 0
     if ahead is not None:
         with contextlib.suppress(GraphError):
             verdicts, resident = _measured(ahead, target)
@@ -182,7 +183,7 @@ def _unsized(node: Node) -> bool:
 def _until(graph: Graph, output: str) -> Graph:
     """Return the graph that ends at a node."""
     needed = {output, graph.input}
-    for node in reversed(graph.nodes.values()):
+    for node in reversed(list(graph.nodes.values())):
         if node.name in needed:
             needed.update(node.inputs)
     nodes = [node for node in graph.nodes.values() if node.name in needed]

@@ -4,6 +4,7 @@ A convolution is one matrix product over im2col columns (Chellapilla et al. 2006
 fast on any machine.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,6 +55,14 @@ def shapes(graph: Graph) -> Shapes:
     """Shape of every node's output for a batch of 1, found by running zeros through the graph."""
     zeros = np.zeros((1, *graph.input_shape), np.float32)
     return {name: value.shape for name, value in values(graph, zeros).items()}
+
+
+def largest_map(graph: Graph) -> int:
+    """Return how many values the largest computed tensor has, for one input."""
+    found = shapes(graph)
+    return max(
+        math.prod(found[name]) for name, node in graph.nodes.items() if node.op is not Op.CONST
+    )
 
 
 def evaluate(node: Node, inputs: Sequence[Array]) -> Array:

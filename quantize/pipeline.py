@@ -119,8 +119,10 @@ def run(request: Request) -> Result:
             accuracy = quality.measure(graph, quantized.network, validation)
             if not settings.report_only:
                 quality.check_loss(accuracy, settings.max_accuracy_loss)
-        shown = calibration.values if validation is None else to_float(validation.inputs)
-        analysis = analyze(quantized, shown)
+        if validation is None:
+            analysis = analyze(quantized, calibration.values)
+        else:
+            analysis = analyze(quantized, to_float(validation.inputs), validation.labels)
     with _step("export"):
         model = export(quantized.network)
         probes = integer_inputs(quantized.network, calibration.values[:_CHECKED_INPUTS])
