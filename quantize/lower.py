@@ -54,6 +54,11 @@ def _problem(graph: Graph, node: Node) -> str:
     constant = [graph.value(name) is not None for name in node.inputs]
     if node.op is Op.CONV and not all(constant[1:]):
         return "its weights are computed, not constant"
+    if node.op is Op.CONV and not np.any(graph.value(node.inputs[1])):
+        return (
+            f"its weights {node.inputs[1]!r} are all zero, so that it ignores its input; freeze a "
+            "checkpoint that was trained"
+        )
     if node.op in (Op.ADD, Op.CONCAT) and any(constant):
         return f"operator {node.op} of a constant cannot be quantized here"
     if node.op is Op.CONCAT and node.number("axis") not in (3, -1):
