@@ -199,10 +199,16 @@ def test_every_fix_point_is_what_the_rules_give(seed: int, tmp_path: Path, run_c
     method = ("min-mse", "non-overflow")[seed % 3 == 2]
     batch, align = (4, 9, 2)[seed % 3], seed % 4 == 3
     wanted = network.expected(method, batch, align)
-    code, _, err = run_cli(
+    code, out, err = run_cli(
         main, "run", tmp_path / "net.pb", "--calibration", tmp_path / "x.npz", "--output", tmp_path,
         "--method", method, "--calib-batch-size", str(batch), *(["--align-pool"] if align else []),
     )  # fmt: skip
     assert code == 0, err
     tensors = json.loads((tmp_path / "quantization.json").read_text())["tensors"]
     assert {name: row["fix_point"] for name, row in tensors.items()} == wanted
+    layers = [("image", "w1", "beta"), ("r1", "w2", "b2"), ("pool", "dense", "dense_bias")]
+    finer = [b for x, w, b in layers if wanted[b] > wanted[w] + wanted[x]]
+    assert [b for b in wanted if f"{b} ({wanted[b]}, sums" in out] == sorted(
+        finer, key=list(wanted).index
+    )
+    assert ("rounded half up as the vendor's compiler does" in out) == bool(finer)
