@@ -139,7 +139,9 @@ def check(
     found = survey(model, input_node, output_node)
     source = cut_logits(found.graph)
     cut = [] if source is found.graph else [(found.graph.output, str(Op.SOFTMAX))]
-    verdicts, resident, broken_by = _judged(source, chosen)
+    rows, resident, broken_by = _judged(source, chosen)
+    # A change of layout beside an unknown operator is the importer's, and none of the network's.
+    verdicts = [v for v in rows if v.op != Op.TRANSPOSE or v.name in found.names]
     for name, op in (*cut, *found.behind):
         reason = "behind the logits; the runtime makes scores and classes from them"
         verdicts.append(Verdict(name, op, (), ON_CPU, reason))

@@ -16,10 +16,12 @@ class Survey:
     """A graph in which what the quantizer does not know stands as UNKNOWN nodes.
 
     behind : name and operator of every node of the file that follows the output
+    names : of all nodes of the file; an importer adds others, which change layouts
     """
 
     graph: Graph
     behind: tuple[tuple[str, str], ...]
+    names: frozenset[str]
 
 
 def import_graph(
@@ -49,7 +51,7 @@ def survey(path: Path, input_node: str | None = None, output_node: str | None = 
     importer = _importer(path, strict=False)
     graph = importer.graph(input_node, output_node)
     _check_finite(path, graph)
-    return Survey(graph, tuple(importer.behind()))
+    return Survey(graph, tuple(importer.behind()), frozenset(importer.inputs))
 
 
 def _importer(path: Path, strict: bool) -> TensorFlowImporter | OnnxImporter:

@@ -126,8 +126,9 @@ class OnnxImporter:
         node = importing.unknown_node(error, fed)
         if name in self.shapes:
             node = node.with_attributes(shape=tuple(self.shapes[name]))
-        maps = [each for each in self._feeds(name) if each not in self.constants]
-        if len(self.shapes.get(name, ())) != 4 or len(self.shapes.get(maps[0], ())) != 4:
+        first = next(iter(self._feeds(name)), "")
+        given = () if first in self.constants else self.shapes.get(first, ())
+        if len(self.shapes.get(name, ())) != 4 or len(given) != 4:
             return [node]
         _, *size = self.shapes[name]
         return importing.in_nchw(node.with_attributes(shape=(1, *size[1:], size[0])))

@@ -40,6 +40,10 @@ _INSTEAD = {
         ("VariableV2", "VarHandleOp", "ReadVariableOp"),
         "freeze the graph: its weights must be constants",
     ),
+    **dict.fromkeys(
+        ("PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf", "While", "Loop"),
+        "freeze the inference graph, with functions inlined and without branches",
+    ),
     **dict.fromkeys(("ReduceMax", "GlobalMaxPool", "Max"), "use MaxPool with a kernel as the map"),
     **dict.fromkeys(("Sum", "ReduceSum"), "use a mean over height and width"),
     **dict.fromkeys(

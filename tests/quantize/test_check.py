@@ -219,7 +219,9 @@ def test_every_operator_of_an_onnx_model_is_listed(tmp_path: Path) -> None:
     nodes = [
         node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
         node("Sigmoid", ["c"], ["s"]),
-        node("Resize", ["s", "", "scales"], ["up"], mode="nearest"),
+        node("Split", ["s"], ["s1", "s2"], axis=1),
+        node("Sum", ["s1", "s2"], ["t"]),
+        node("Resize", ["t", "", "scales"], ["up"], mode="nearest"),
         node("Conv", ["up", "v"], ["d"], strides=[2, 2]),
         node("GlobalAveragePool", ["d"], ["g"]),
         node("Flatten", ["g"], ["y"]),
@@ -229,7 +231,7 @@ def test_every_operator_of_an_onnx_model_is_listed(tmp_path: Path) -> None:
             nodes, "g",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2, 4, 6])],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-            [weights("w", 4, 2, 3, 3), weights("v", 5, 4, 1, 1),
+            [weights("w", 4, 2, 3, 3), weights("v", 5, 2, 1, 1),
              numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")],
         ),
         opset_imports=[helper.make_opsetid("", 13)],
@@ -239,7 +241,10 @@ def test_every_operator_of_an_onnx_model_is_listed(tmp_path: Path) -> None:
     assert [(v.op, v.where, v.output) for v in report.verdicts] == [
         ("Conv2D", "DPU", (4, 6, 4)),
         ("Sigmoid", "unsupported", (4, 6, 4)),
-        ("Resize", "unsupported", (8, 12, 4)),
+        ("Split", "unsupported", (4, 6, 2)),
+        ("Split", "unsupported", (4, 6, 2)),
+        ("Sum", "unsupported", (4, 6, 2)),
+        ("Resize", "unsupported", (8, 12, 2)),
         ("Conv2D", "DPU", (4, 6, 5)),
         ("AvgPool", "unsupported", (1, 1, 5)),
     ]
