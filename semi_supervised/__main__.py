@@ -179,7 +179,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     from semi_supervised.data import read_alphabet
     from semi_supervised.leakage import refuse_leakage
-    from semi_supervised.trainer import train
+    from semi_supervised.training.trainer import train
 
     if not options.allow_leakage:
         refuse_leakage(options.manifest, read_alphabet(options.manifest))

@@ -23,9 +23,9 @@ from tensorflow.python.framework.convert_to_constants import (
 from edge_runtime.errors import MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of, write_bytes, write_json
 from edge_runtime.preprocess import SIDE, to_float
-from semi_supervised.checkpoints import load_best
-from semi_supervised.networks import Discriminator
-from semi_supervised.training_images import load_evaluation
+from semi_supervised.training.checkpoints import load_best
+from semi_supervised.training.images import load_evaluation
+from semi_supervised.training.networks import Discriminator
 
 INPUT = "input_real"
 LOGITS = "discriminator/dense/BiasAdd"

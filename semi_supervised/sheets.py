@@ -13,9 +13,9 @@ from edge_runtime.files import replacing
 from edge_runtime.images import Gray, read_gray
 from edge_runtime.labeled_images import LabeledImage
 from edge_runtime.preprocess import SIDE, preprocess
-from semi_supervised.augment import Augmenter, to_canvas
 from semi_supervised.negatives import Negative
 from semi_supervised.settings import AugmentSettings
+from semi_supervised.training.augment import Augmenter, to_canvas
 
 _COLUMNS = 31  # two rows are the alphabet of 62
 _PAPER = 255

@@ -69,6 +69,23 @@ class Augmenter:
         return out
 
 
+_WEAK_SHIFT = 3  # pixels of the canvas, 5 % of its side
+
+
+def weak_batch(canvases: npt.NDArray[np.uint8], seed: int) -> npt.NDArray[np.int8]:
+    """Shift each canvas, uint8 [N, 64, 64], by a few pixels at most; inputs as `Augmenter.batch`.
+
+    The view by which an image's class is guessed: as `edge_runtime` would see it.
+    """
+    rng = np.random.default_rng(seed)
+    shifts = rng.integers(0, 2 * _WEAK_SHIFT + 1, (len(canvases), 2))
+    out = np.empty((len(canvases), SIDE, SIDE, 1), np.int8)
+    for i, (canvas, (y, x)) in enumerate(zip(canvases, shifts, strict=True)):
+        padded = np.pad(canvas, _WEAK_SHIFT, mode="edge")
+        out[i, ..., 0] = normalize_contrast(halve(padded[y : y + CANVAS, x : x + CANVAS]))
+    return out
+
+
 def to_canvas(gray: Gray) -> Gray:
     """Stretch gray pixels of any size to the 64×64 canvas."""
     return area_resize(gray, CANVAS)

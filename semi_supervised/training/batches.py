@@ -21,25 +21,45 @@ import numpy.typing as npt
 
 from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.preprocess import SIDE, preprocess
-from semi_supervised.augment import Augmenter
-from semi_supervised.frequencies import symbol_frequencies
+from semi_supervised.frequencies import expected_frequencies
 from semi_supervised.settings import Settings
 from semi_supervised.synthesis import FIRST_UNSEEN, Synthesizer
-from semi_supervised.training_images import TrainingImages
+from semi_supervised.training.augment import Augmenter, weak_batch
+from semi_supervised.training.images import TrainingImages
 
 _AHEAD = 4  # batches prepared in advance by each process
+_MOST_DRAWN = 1 << 16  # characters of one step's batch
+
+Inputs = npt.NDArray[np.int8]
+Classes = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's images as network inputs.
+    """One step's images as network inputs, int8 [n, 32, 32, 1] each; any n may be 0.
 
-    labeled : int8 [L, 32, 32, 1];  labels : int32 [L];  unlabeled : int8 [U, 32, 32, 1]
+    given : with their classes, int32 [n];  drawn : likewise
+    weak, strong : two views of the same unlabeled images; weak ones for consistency alone
+    negatives : non-characters
     """
 
-    labeled: npt.NDArray[np.int8]
-    labels: npt.NDArray[np.int32]
-    unlabeled: npt.NDArray[np.int8]
+    given: Inputs
+    given_classes: Classes
+    drawn: Inputs
+    drawn_classes: Classes
+    weak: Inputs
+    strong: Inputs
+    negatives: Inputs
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images of each kind a batch holds."""
+
+    given: int
+    drawn: int
+    unlabeled: int
+    negatives: int
 
 
 class BatchMaker:
@@ -47,7 +67,7 @@ class BatchMaker:
 
     Parameters
     ----------
-    synthesizer : draws characters for the labeled part; None where none are wanted
+    synthesizer : draws characters; None where none are wanted
     """
 
     def __init__(
@@ -58,28 +78,36 @@ class BatchMaker:
         self._settings = settings
         self._canvases = np.load(images.canvases, mmap_mode="r")
         self._augmenter = Augmenter(settings.augment)
+        self._shares = _balanced(images.classes[images.labeled], settings.train.class_balance)
         if synthesizer is not None:
-            self._frequencies = symbol_frequencies(
-                synthesizer.alphabet, settings.train.drawn_frequencies
+            self._frequencies = expected_frequencies(
+                synthesizer.alphabet, settings.train.drawn_frequencies, images.natural_labels
             )
 
     def batch(self, step: int) -> Batch:
         """Batch of ``step``, counted from 0."""
-        train, images = self._settings.train, self._images
-        drawn = drawn_per_batch(images, self._synthesizer, self._settings)
-        labeled = self._pick(images.labeled, step, train.batch_labeled - drawn, stream=1)
-        unlabeled = self._pick(images.unlabeled, step, train.batch_unlabeled, stream=3)
-        seed = int(np.random.default_rng([train.seed, 4, step]).integers(2**31))
-        inputs = self._augmenter.batch(self._canvases[np.concatenate([labeled, unlabeled])], seed)
-        new, classes = self._draw(step, drawn)
-        n = len(labeled)
+        images, seed = self._images, self._settings.train.seed
+        counts = batch_counts(images, self._synthesizer, self._settings, step)
+        given = self._pick_labeled(step, counts.given)
+        unlabeled = self._pick(images.unlabeled, step, counts.unlabeled, stream=3)
+        negatives = self._pick(images.negatives, step, counts.negatives, stream=5)
+        changed = np.concatenate([given, unlabeled, negatives])
+        strong_seed, weak_seed = np.random.default_rng([seed, 4, step]).integers(2**31, size=2)
+        inputs = self._augmenter.batch(self._canvases[changed], int(strong_seed))
+        parts = np.split(inputs, [len(given), len(given) + len(unlabeled)])
+        drawn, drawn_classes = self._draw(step, counts.drawn)
+        guessed = unlabeled if self._settings.train.has_consistency else unlabeled[:0]
         return Batch(
-            np.concatenate([inputs[:n], new]),
-            np.concatenate([images.classes[labeled], classes]),
-            inputs[n:],
+            parts[0],
+            images.classes[given],
+            drawn,
+            drawn_classes,
+            weak_batch(self._canvases[guessed], int(weak_seed)),
+            parts[1],
+            parts[2],
         )
 
-    def _draw(self, step: int, count: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]:
+    def _draw(self, step: int, count: int) -> tuple[Inputs, Classes]:
         out = np.empty((count, SIDE, SIDE, 1), np.int8)
         if count == 0 or self._synthesizer is None:
             return out, np.empty(0, np.int32)
@@ -87,9 +115,16 @@ class BatchMaker:
         rng = np.random.default_rng([self._settings.train.seed, 2, step])
         classes = rng.choice(symbols, count, p=self._frequencies).astype(np.int32)
         for k, label in enumerate(classes):
-            turn = FIRST_UNSEEN + step * count + k
+            turn = FIRST_UNSEEN + step * _MOST_DRAWN + k
             out[k] = preprocess(self._synthesizer.draw(turn * symbols + int(label)))
         return out, classes
+
+    def _pick_labeled(self, step: int, count: int) -> npt.NDArray[np.int64]:
+        labeled = self._images.labeled
+        if self._shares is None:
+            return self._pick(labeled, step, count, stream=1)
+        rng = np.random.default_rng([self._settings.train.seed, 1, step])
+        return labeled[rng.choice(len(labeled), count, p=self._shares)]
 
     def _pick(
         self, pool: npt.NDArray[np.int64], step: int, count: int, stream: int
@@ -107,10 +142,26 @@ class BatchMaker:
         return picked
 
 
-def drawn_per_batch(
-    images: TrainingImages, synthesizer: Synthesizer | None, settings: Settings
-) -> int:
-    """Drawn characters in the labeled part of a batch: all of it where no label is given.
+def _balanced(classes: Classes, balance: float) -> npt.NDArray[np.float64] | None:
+    """Share of each image when a class is drawn in proportion to its number to 1 - ``balance``.
+
+    None where that is as often as any other.
+    """
+    if balance == 0 or len(classes) == 0:
+        return None
+    numbers = np.bincount(classes)[classes]
+    weights = numbers ** -float(balance)
+    return np.asarray(weights / weights.sum())
+
+
+def batch_counts(
+    images: TrainingImages, synthesizer: Synthesizer | None, settings: Settings, step: int
+) -> Counts:
+    """Tell the parts of a step's batch.
+
+    Drawn characters take the place of given ones where no label is given and during
+    pre-training, when nothing unlabeled is used either; given ones that of drawn ones where
+    nothing can draw.
 
     Raises
     ------
@@ -118,14 +169,26 @@ def drawn_per_batch(
         There are neither labels nor fonts: nothing can teach the alphabet.
     """
     train = settings.train
-    if len(images.labeled):
-        return round(train.drawn_share * train.batch_labeled) if synthesizer else 0
-    if synthesizer is None:
+    if synthesizer is None and len(images.labeled) == 0:
         raise InputError(
             "no labeled image to train on, and no characters are drawn: give labels, or install "
-            "fonts that have the alphabet and leave train.drawn_share above 0"
+            "fonts that have the alphabet and leave train.batch_drawn above 0"
         )
-    return train.batch_labeled
+    both = train.batch_labeled + train.batch_drawn
+    uses_unlabeled = train.method != "supervised" and len(images.unlabeled) > 0
+    pretraining = step < train.pretrain_steps and synthesizer is not None
+    if synthesizer is None:
+        drawn = 0
+    elif pretraining or len(images.labeled) == 0:
+        drawn = both
+    else:
+        drawn = train.batch_drawn
+    return Counts(
+        both - drawn,
+        drawn,
+        train.batch_unlabeled if uses_unlabeled and not pretraining else 0,
+        train.batch_negatives if len(images.negatives) else 0,
+    )
 
 
 def make_batches(

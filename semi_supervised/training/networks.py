@@ -75,17 +75,20 @@ class Discriminator(tf.Module):
     About 450,000 weights and 7.2 million multiply-adds for 62 classes.
     """
 
-    def __init__(self, classes: int, dropout: float, seed: int) -> None:
+    def __init__(self, classes: int, dropout: float, seed: int, width: float = 1.0) -> None:
+        """Start with random weights; ``width`` is a factor on the channels of every layer."""
         super().__init__("discriminator")
         self.dropout = dropout
+        self.width = width
         self.kernels: list[tf.Variable] = []
         self.norms: list[BatchNorm] = []
         channels = 1
-        for i, (width, _, _) in enumerate(CONVOLUTIONS):
-            kernel = _he_normal([3, 3, channels, width], [seed, i])
+        for i, (standard, _, _) in enumerate(CONVOLUTIONS):
+            outputs = round(standard * width)
+            kernel = _he_normal([3, 3, channels, outputs], [seed, i])
             self.kernels.append(tf.Variable(kernel, name=f"{_numbered('conv2d', i)}/kernel"))
-            self.norms.append(BatchNorm(width, _numbered("batch_normalization", i)))
-            channels = width
+            self.norms.append(BatchNorm(outputs, _numbered("batch_normalization", i)))
+            channels = outputs
         self.dense_kernel = tf.Variable(
             _he_normal([channels, classes], [seed, 99]) * 0.5, name="dense/kernel"
         )
@@ -103,7 +106,7 @@ class Discriminator(tf.Module):
                 x = tf.nn.relu(x, name=_numbered("Relu", i))
             x = tf.reduce_mean(x, [1, 2], keepdims=True, name="Mean")
             with tf.name_scope("flatten"):
-                features = tf.reshape(x, [-1, CONVOLUTIONS[-1][0]], name="Reshape")
+                features = tf.reshape(x, [-1, x.shape[-1]], name="Reshape")
             kept = features
             if training and self.dropout > 0:
                 kept = tf.nn.experimental.stateless_dropout(
@@ -141,7 +144,9 @@ class Generator(tf.Module):
             x = tf.reshape(tf.matmul(z, self.dense_kernel), [-1, 4, 4, self.widths[0]])
             for norm, kernel in zip(self.norms, self.kernels, strict=True):
                 x = tf.nn.relu(norm(x, training))
-                x = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+                x = tf.raw_ops.ResizeNearestNeighbor(
+                    images=x, size=[2 * x.shape[1], 2 * x.shape[2]]
+                )
                 x = tf.nn.conv2d(x, kernel, 1, "SAME")
             return tf.tanh(x + self.bias)
 
