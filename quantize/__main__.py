@@ -214,11 +214,14 @@ def _quantize(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from edge_runtime.errors import GraphError
     from quantize.check import check
 
     report = check(options.model, options.target, options.input_node, options.output_node)
     print(report.text())
-    return 0 if report.fits else 1
+    if not report.fits:
+        raise GraphError(report.problem)
+    return 0
 
 
 def _compile(options: argparse.Namespace) -> int:

@@ -131,21 +131,22 @@ def find_scenes(sources: Sequence[str], cache: Path | None = None) -> list[Photo
 
 
 def find_weights(given: Path) -> Path:
-    """The weights of a model: its folder's ``best.npz``, or the file itself.
+    """The weights of a model: ``best.npz`` of its folder or of a build's, or the file itself.
 
     Raises
     ------
     InputError
         There is no such file.
     """
-    path = given / WEIGHTS_FILE if given.is_dir() else given
-    if not path.is_file():
-        what = "has no best.npz" if given.is_dir() else "no such file or folder"
-        raise InputError(
-            f"{given}: {what}; to start from a trained model, name its folder (models/scene62) or "
-            "its best.npz"
-        )
-    return path
+    places = (given, given / WEIGHTS_FILE, given / "training" / WEIGHTS_FILE)
+    for path in places:
+        if path.is_file():
+            return path
+    what = f"has no {WEIGHTS_FILE}" if given.is_dir() else "no such file or folder"
+    raise InputError(
+        f"{given}: {what}; to start from a trained model, name its folder (models/scene62) or its "
+        f"{WEIGHTS_FILE}"
+    )
 
 
 def _fetched(source: str, cache: Path | None) -> Path:

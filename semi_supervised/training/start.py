@@ -23,8 +23,9 @@ class Start:
 
     @property
     def name(self) -> str:
-        """What the model is called: its folder's name."""
-        return self.path.resolve().parent.name
+        """What the model is called: its folder's name, or its build's."""
+        folder = self.path.resolve().parent
+        return folder.parent.name if folder.name == "training" else folder.name
 
     def shared(self, alphabet: Alphabet) -> tuple[str, ...]:
         """Symbols of ``alphabet`` that the network knows."""
