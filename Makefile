@@ -50,7 +50,7 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate adapt adapted boards runtime deploy rollback \
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime deploy rollback \
 	host-given fuzz classify synth ship scene62 fonts62 \
 	test check clean FORCE
 
@@ -73,6 +73,7 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
 	@echo "  make boards      what can be built for which board on this machine"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
@@ -190,18 +191,42 @@ $(BUNDLE): $(OUT)/quantization.json $(STAMPS)/compile-$(NAME)-$(BOARD) $(wildcar
 	@echo "== compile: $@"
 	@PYTHON=$(PY) scripts/compile_bundle.sh --quantized "$(OUT)" --output "$@" $(COMPILE_OPTIONS)
 
+# Test images, or validation images where there are none.
+HELD_OUT = $$(grep -Eq ',test,[^,]*,[0-9a-f]*$$' $(OUT)/manifest.csv && echo test || echo validation)
 $(OUT)/evaluation.json: $(BUNDLE)
 	@echo "== evaluate: every network on the test images (validation images where there are none)"
 	@$(PY) -m edge_runtime evaluate --bundle $< --images $(OUT)/manifest.csv \
-	  --split $$(grep -Eq ',test,[^,]*,[0-9a-f]*$$' $(OUT)/manifest.csv && echo test || echo validation) \
+	  --split $(HELD_OUT) \
 	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
 	@mv $@.new $@
+
+# --- Quantization-aware training -----------------------------------------------------------------
+# Where the integers lose too much: the trained network goes on learning with every tensor rounded
+# as the DPU rounds it. Fix points come from the vendor's rule, since method best changes weights.
+
+AWARE := $(OUT)/quantize-aware
+AWARE_PRESET := semi_supervised/presets/quantize-aware.toml
+MIN_MSE = --method min-mse --preset "$(PRESET)" --calibration $(OUT)/manifest.csv $(addprefix --head ,$(HEAD))
+quantize-aware: $(BUNDLE)
+	@echo "== quantize-aware: the network learns its own rounding, in $(AWARE)/"
+	@$(PY) -m quantize run $(OUT)/frozen_model.pb --output $(AWARE)/before $(MIN_MSE)
+	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv --output $(AWARE) \
+	  --preset $(AWARE_PRESET) $(call settings,$(filter train.%,$(SET))) \
+	  --start $(OUT)/training --quantize-aware $(AWARE)/before/quantization.json
+	@$(PY) -m semi_supervised freeze --weights $(AWARE)/training/best.npz \
+	  --manifest $(OUT)/manifest.csv --output $(AWARE)
+	@$(PY) -m quantize run $(AWARE)/frozen_model.pb --output $(AWARE) $(MIN_MSE)
+	@$(PY) -m quantize compile --quantized $(AWARE) --output $(AWARE)/$(NAME).egb --name $(NAME)
+	@$(PY) -m edge_runtime evaluate --bundle $(AWARE)/$(NAME).egb --against $(BUNDLE) --backend int8 \
+	  --images $(OUT)/manifest.csv --split $(HELD_OUT)
 
 # --- Another alphabet, other crops ---------------------------------------------------------------
 # The stages above with the preset adapt, begun with a trained model, in a folder of their own.
 
 NOTHING := $(OUT)/from-nothing
+# At the preset quick's rate: from random weights, few steps want to be large ones.
+NOTHING_SETTINGS = $(TRAIN_SETTINGS) --set train.learning_rate=3e-3
 adapt:
 	@test "$(DATA)" != synthetic || test -n "$(ALPHABET)" || { echo "name your labeled crops:" \
 	  "make adapt DATA=folder; or the symbols, if no crop is labeled: ALPHABET=…" >&2; exit 2; }
@@ -217,11 +242,11 @@ adapted: $(STAMPS)/train $(OUT)/adapt.json
 	@echo "  edgeglyph classify --bundle $(BUNDLE) IMAGE…"
 
 $(STAMPS)/from-nothing: FORCE | $(INSTALLED)
-	@$(PY) -m semi_supervised stamp train $(TRAIN_SETTINGS) --file $@
+	@$(PY) -m semi_supervised stamp train $(NOTHING_SETTINGS) --file $@
 
 $(NOTHING)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/from-nothing
 	@echo "== train: the same from nothing, to compare with (NO_BASELINE=1 spares it)"
-	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_SETTINGS) \
+	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(NOTHING_SETTINGS) \
 	  --output $(NOTHING) $(if $(ALLOW_LEAKAGE),--allow-leakage)
 
 $(OUT)/adapt.json: $(BUNDLE) $(if $(NO_BASELINE),,$(NOTHING)/training/result.json)

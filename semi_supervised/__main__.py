@@ -56,6 +56,13 @@ def _parser() -> argparse.ArgumentParser:
         help="train although a picture is both in training and in validation or test",
     )
     _add_start(train)
+    train.add_argument(
+        "--quantize-aware",
+        type=Path,
+        metavar="QUANTIZATION.json",
+        help="round the network in training as the DPU does, at the fix points that "
+        "`quantize run --method min-mse` found for --start",
+    )
     _add_common(train)
 
     adapt = commands.add_parser(
@@ -213,7 +220,12 @@ def _run(options: argparse.Namespace) -> int:
     if not options.allow_leakage:
         refuse_leakage(options.manifest, read_alphabet(options.manifest))
     result = train(
-        options.manifest, options.output / "training", settings, options.workers, options.start
+        options.manifest,
+        options.output / "training",
+        settings,
+        options.workers,
+        options.start,
+        options.quantize_aware,
     )
     print(
         f"{'best ' if chooses_epoch(options.manifest) else ''}validation accuracy "

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from semi_supervised.training.fake_quantization import FakeQuantizer, LayerNames
+
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.9  # short: the generator's step sees the discriminator through them
 LATENT = 100
@@ -95,9 +97,19 @@ class Discriminator(tf.Module):
         self.dense_bias = tf.Variable(tf.zeros([classes]), name="dense/bias")
 
     def __call__(
-        self, x: tf.Tensor, training: bool = False, dropout_seed: tf.Tensor | None = None
+        self,
+        x: tf.Tensor,
+        training: bool = False,
+        dropout_seed: tf.Tensor | None = None,
+        fake: FakeQuantizer | None = None,
     ) -> Outputs:
-        """Logits and features of images, float32 [N, 32, 32, 1] in [-1, 1)."""
+        """Logits and features of images, float32 [N, 32, 32, 1] in [-1, 1).
+
+        With ``fake``, rounded everywhere as the DPU rounds; batch norms then use their moving
+        statistics in training, too, which stay as they are.
+        """
+        if fake is not None:
+            return self._rounded(x, fake, dropout_seed if training else None)
         with tf.name_scope("discriminator"):
             for i, (_, stride, padding) in enumerate(CONVOLUTIONS):
                 with tf.name_scope(_numbered("conv2d", i)):
@@ -107,15 +119,33 @@ class Discriminator(tf.Module):
             x = tf.reduce_mean(x, [1, 2], keepdims=True, name="Mean")
             with tf.name_scope("flatten"):
                 features = tf.reshape(x, [-1, x.shape[-1]], name="Reshape")
-            kept = features
-            if training and self.dropout > 0:
-                kept = tf.nn.experimental.stateless_dropout(
-                    features, self.dropout, seed=dropout_seed
-                )
+            kept = self._drop(features, dropout_seed if training else None)
             with tf.name_scope("dense"):
                 product = tf.matmul(kept, self.dense_kernel, name="MatMul")
                 logits = tf.nn.bias_add(product, self.dense_bias, name="BiasAdd")
         return Outputs(logits, features)
+
+    def _drop(self, features: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        if seed is None or self.dropout == 0:
+            return features
+        return tf.nn.experimental.stateless_dropout(features, self.dropout, seed=seed)
+
+    def _rounded(self, x: tf.Tensor, fake: FakeQuantizer, seed: tf.Tensor | None) -> Outputs:
+        """The same network, its tensors rounded under the names that the frozen graph has."""
+        x = fake.activation("input_real", x)
+        for i, (_, stride, padding) in enumerate(CONVOLUTIONS):
+            names = LayerNames(
+                f"discriminator/{_numbered('conv2d', i)}/kernel",
+                f"discriminator/{_numbered('batch_normalization', i)}/beta",
+                f"discriminator/{_numbered('Relu', i)}",
+            )
+            x = fake.convolution(
+                names, x, self.kernels[i], self.norms[i], stride, padding, BATCH_NORM_EPSILON
+            )
+        features = fake.activation("discriminator/Mean", tf.reduce_mean(x, [1, 2]))
+        dense = LayerNames(*(f"discriminator/dense/{n}" for n in ("kernel", "bias", "BiasAdd")))
+        kept = self._drop(features, seed)
+        return Outputs(fake.dense(dense, kept, self.dense_kernel, self.dense_bias), features)
 
 
 class Generator(tf.Module):

@@ -19,6 +19,7 @@ import tensorflow as tf
 from edge_runtime.preprocess import FIX_POINT
 from semi_supervised.settings import Settings, TrainSettings
 from semi_supervised.training.batches import Batch
+from semi_supervised.training.fake_quantization import FakeQuantizer
 from semi_supervised.training.losses import (
     align,
     loss_consistency,
@@ -43,6 +44,7 @@ class Learner(tf.Module):
     ----------
     expected : float64 [classes], how often each class is seen; for distribution alignment
     teacher : whose answers are learned too
+    fake : rounds the network in training and validation as the DPU does
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Learner(tf.Module):
         settings: Settings,
         expected: npt.NDArray[np.float64],
         teacher: Discriminator | None = None,
+        fake: FakeQuantizer | None = None,
     ) -> None:
         super().__init__("learner")
         train = settings.train
@@ -57,6 +60,7 @@ class Learner(tf.Module):
         self._train = train
         self._distillation = settings.teacher
         self._teacher = teacher
+        self._fake = fake
         self._expected = tf.constant(expected, tf.float32)
         self.discriminator = Discriminator(classes, train.dropout, train.seed, train.width)
         self.averaged = Discriminator(classes, 0.0, train.seed, train.width)
@@ -127,7 +131,7 @@ class Learner(tf.Module):
         labels = (given_classes, drawn_classes)
         guesses = self._guess(weak) if weak.shape[0] else None
         with tf.GradientTape() as tape:
-            out = self.discriminator(inputs + noise, training=True, dropout_seed=seed + 1)
+            out = self.discriminator(inputs + noise, True, seed + 1, self._fake)
             parts = tf.split(out.logits, counts)
             losses = {"labeled": self._labeled(parts[0], parts[1], labels)}
             losses |= self._gate(parts)
@@ -225,7 +229,7 @@ class Learner(tf.Module):
     @tf.function(reduce_retracing=True)
     def answer(self, inputs: tf.Tensor) -> tf.Tensor:
         """Logits of the averaged network in inference mode, for int8 inputs."""
-        return self.averaged(_to_float(inputs), training=False).logits
+        return self.averaged(_to_float(inputs), fake=self._fake).logits
 
     @tf.function(reduce_retracing=True)
     def draw(self, z: tf.Tensor) -> tf.Tensor:

@@ -24,7 +24,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from edge_runtime.alphabet import Alphabet
-from edge_runtime.errors import EdgeGlyphError
+from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.files import sha256_of, write_json
 from semi_supervised.data import chooses_epoch, read_alphabet
 from semi_supervised.frequencies import expected_frequencies
@@ -43,6 +43,7 @@ from semi_supervised.training.checkpoints import (
     save_checkpoint,
     set_aside_if_different,
 )
+from semi_supervised.training.fake_quantization import FakeQuantizer
 from semi_supervised.training.images import (
     Evaluation,
     TrainingImages,
@@ -72,12 +73,14 @@ def train(
     settings: Settings,
     workers: int | None = None,
     start: Path | None = None,
+    quantization: Path | None = None,
 ) -> TrainResult:
     """Train, or go on training, until the preset's last epoch; before it the teacher, if any.
 
     ``workers`` processes prepare the batches, by default one a core; their number changes nothing
     in the result. ``start`` is a model's folder or ``best.npz``, of this alphabet or another, whose
-    weights are the first ones.
+    weights are the first ones. ``quantization`` is a ``quantization.json`` of the start: the
+    network is rounded at its fix points in training and validation, as the DPU does.
 
     Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
     protocol few the last epoch's, whose few held-out images are to measure, not to choose),
@@ -91,16 +94,19 @@ def train(
     ------
     InputError
         The manifest or an image of it is missing or changed; a checkpoint is damaged; a start
-        that is missing, damaged or of another width.
+        that is missing, damaged or of another width; a quantization without a start.
     EdgeGlyphError
         The losses became infinite.
     """
+    if quantization and not start:
+        raise InputError("training for a quantization goes on from its network: name that as start")
+    given = {"start": start, "quantization": quantization}
     if not settings.teacher.epochs:
-        return _train(manifest, output, settings, workers, start=start)
+        return _train(manifest, output, settings, workers, **given)
     folder = output.with_name(f"{output.name}-teacher")
     teacher = _train(manifest, folder, _settings_of_teacher(settings), workers)
     log.info("teacher: %.2f %% on validation", 100 * teacher.best_accuracy)
-    return _train(manifest, output, settings, workers, teacher.weights, start)
+    return _train(manifest, output, settings, workers, teacher=teacher.weights, **given)
 
 
 def _settings_of_teacher(settings: Settings) -> Settings:
@@ -120,13 +126,19 @@ def _train(
     workers: int | None,
     teacher: Path | None = None,
     start: Path | None = None,
+    quantization: Path | None = None,
 ) -> TrainResult:
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
     alphabet = read_alphabet(manifest)
     synthesizer = _synthesizer(alphabet, settings)
     negatives = manifest.with_name(NEGATIVES_FILE)
-    given = {"manifest": manifest, "negatives": negatives, "teacher": teacher}
+    given = {
+        "manifest": manifest,
+        "negatives": negatives,
+        "teacher": teacher,
+        "quantization": quantization,
+    }
     first = read_start(start) if start else None
     chooses = chooses_epoch(manifest)
     identity = {
@@ -150,7 +162,8 @@ def _train(
             kind = settings.train.drawn_frequencies
             expected = expected_frequencies(alphabet, kind, images.natural_labels)
             network = load_best(teacher)[0] if teacher else None
-            learner = Learner(settings, expected, network)
+            fake = FakeQuantizer.read(quantization) if quantization else None
+            learner = Learner(settings, expected, network, fake)
             if first:
                 _start(learner, first, alphabet)
             run = _Run(learner, alphabet, validation, output, chooses)

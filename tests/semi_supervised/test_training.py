@@ -17,12 +17,18 @@ import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from edge_runtime.preprocess import to_float  # noqa: E402
+from quantize.__main__ import main as quantize_main  # noqa: E402
+from quantize.artifacts import read_quantization  # noqa: E402
+from quantize.methods import run_integers  # noqa: E402
 from semi_supervised import freeze as freezing  # noqa: E402
 from semi_supervised.data import make_data  # noqa: E402
 from semi_supervised.settings import load_settings  # noqa: E402
 from semi_supervised.training import step, trainer  # noqa: E402
 from semi_supervised.training.batches import Batch  # noqa: E402
 from semi_supervised.training.checkpoints import load_best  # noqa: E402
+from semi_supervised.training.fake_quantization import FakeQuantizer  # noqa: E402
+from semi_supervised.training.images import load_evaluation  # noqa: E402
 from semi_supervised.training.losses import (  # noqa: E402
     align,
     loss_consistency,
@@ -272,6 +278,35 @@ def test_a_teacher_is_trained_first_and_learned_from(data, tmp_path):
     weights = (tmp_path / "training-teacher/best.npz").read_bytes()
     assert result["teacher_sha256"] == hashlib.sha256(weights).hexdigest()
     assert load_best(tmp_path / "training/best.npz")[0].kernels[0].shape[-1] == 64
+
+
+def test_quantization_aware_training_validates_what_the_integers_will_say(
+    data, trained, frozen, tmp_path
+):
+    """At the end, the integer network of the tuned weights answers as validation did."""
+    run = [str(frozen / "frozen_model.pb"), "--method", "min-mse", "--head", "dpu"]
+    run += ["--calibration", str(data), "--preset", "tiny"]
+    assert quantize_main(["run", *run, "--output", str(tmp_path / "before")]) == 0
+    file = tmp_path / "before/quantization.json"
+    with pytest.raises(InputError, match="name that as start"):
+        trainer.train(data, tmp_path / "training", SETTINGS, 0, None, file)
+    settings = load_settings("tiny", ["train.epochs=1", "train.averaging=0.0"])
+    trainer.train(data, tmp_path / "training", settings, 0, trained, file)
+    result = json.loads((tmp_path / "training/result.json").read_text())
+    assert result["quantization_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    tuned, _, _ = load_best(tmp_path / "training/best.npz")
+    start, _, _ = load_best(trained / "best.npz")
+    assert not np.array_equal(tuned.kernels[2].numpy(), start.kernels[2].numpy())
+    assert np.array_equal(tuned.norms[2].mean.numpy(), start.norms[2].mean.numpy())
+    images = load_evaluation(data, DIGITS, "validation")
+    inputs = tf.constant(to_float(images.inputs))
+    rounded = tuned(inputs, fake=FakeQuantizer.read(file)).logits.numpy()
+    right = float((rounded.argmax(axis=1) == images.labels).mean())
+    assert right == result["best"]["validation_accuracy"]
+    integers = read_quantization(tmp_path / "before").network
+    wanted = run_integers(integers, images.inputs) * 2.0**-integers.logits_fix_point
+    found = start(inputs, fake=FakeQuantizer.read(file)).logits.numpy()
+    assert np.array_equal(found, wanted)
 
 
 def test_tensorboard_reads_what_training_writes(trained):
