@@ -10,7 +10,6 @@ from tabulate import tabulate
 
 from deployment.package import Package, Sample
 from edge_runtime.errors import VerificationError
-from edge_runtime.evaluate import interval, percent
 from edge_runtime.metrics import Metric, wilson
 
 
@@ -84,9 +83,9 @@ class Comparison:
         n = self.agreement.n
         rows = []
         if self.accuracy and self.host_accuracy:
-            shown = f"{percent(self.accuracy)} (95 %: {interval(self.accuracy)})"
+            shown = f"{self.accuracy.percent} (95 %: {self.accuracy.interval})"
             rows.append(["accuracy on the board", shown])
-            rows.append(["accuracy on this computer", percent(self.host_accuracy)])
+            rows.append(["accuracy on this computer", self.host_accuracy.percent])
         rows += [
             ["latency, median", f"{one['median_us'] / 1000:.3f} ms"],
             ["latency, 99th percentile", f"{one['p99_us'] / 1000:.3f} ms"],
