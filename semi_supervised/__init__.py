@@ -7,8 +7,9 @@ and contact sheets (``sheets``).
 
 ``training`` turns them into a network: ``images`` and ``augment`` → ``batches`` (with
 ``frequencies``) → ``networks`` → ``losses`` → ``step`` → ``trainer`` → ``checkpoints``. ``freeze``
-exports it. ``settings`` holds every knob, ``presets/`` their values. ``fake_quantization`` rounds a
-network's tensors as the DPU does, for training.
+exports it; ``adapt`` tells what a network that started from another one has gained. ``settings``
+holds every knob, ``presets/`` their values. ``fake_quantization`` rounds a network's tensors as the
+DPU does, for training.
 
 TensorFlow is imported by ``training.networks`` and what builds on it, by ``freeze`` and by
 ``fake_quantization``.

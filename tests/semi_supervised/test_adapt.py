@@ -1,8 +1,12 @@
 """From a trained model to another alphabet: weights by symbol, few labels, the report."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -355,6 +359,30 @@ def test_a_start_that_is_missing_damaged_or_of_another_width_is_refused(adapted,
     )
     assert code == 2
     assert not (tmp_path / "stamp").exists()
+
+
+def test_make_names_what_is_missing_before_anything_runs(tmp_path):
+    crops = write_crops(tmp_path / "crops", "01", 2)
+    cases = {
+        (): "name your labeled crops: make adapt DATA=folder",
+        (f"DATA={crops}", f"FROM={tmp_path}"): f"{tmp_path}: has no best.npz",
+        (f"DATA={tmp_path / 'none'}",): "no such file or folder",
+        (f"DATA={crops}", "ALPHABET=0"): "an alphabet has 2 to 4096 symbols, not 1",
+    }
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    for given, expected in cases.items():
+        told = subprocess.run(
+            ["make", "adapt", f"VENV={sys.prefix}", f"OUT={tmp_path / 'out'}", *given],
+            cwd=Path(__file__).parents[2],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 2
+        assert expected in told.stderr
+        assert "Traceback" not in told.stderr
+    assert not [p for p in (tmp_path / "out").rglob("*") if ".stamps" not in str(p)]
 
 
 # --- The report -----------------------------------------------------------------------------------
