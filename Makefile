@@ -5,6 +5,7 @@ PRESET  ?= quick
 BOARD   ?= host
 OUT     ?= build
 NAME    ?= chars
+FROM    ?= models/scene62
 PYTHON  ?= python3
 TENSORFLOW ?= train
 
@@ -22,13 +23,26 @@ SECONDS ?= 60
 settings = $(foreach setting,$(1),--set "$(setting)")
 DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(UNLABELED),--unlabeled "$(UNLABELED)") $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(CACHE),--cache "$(CACHE)") \
-	$(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(SKIP_UNREADABLE),--skip-unreadable) \
+	$(if $(ALPHABET),--alphabet "$(ALPHABET)",$(if $(ADAPTING),--alphabet-of-labels)) \
+	$(if $(SKIP_UNREADABLE),--skip-unreadable) \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
 	$(call settings,$(SET))
-TRAIN_OPTIONS = --preset "$(PRESET)" --output "$(OUT)" $(call settings,$(filter-out data.%,$(SET)))
-# A DPU kernel gives int8 logits.
-QUANTIZE_OPTIONS = --preset "$(PRESET)" $(if $(METHOD),--method $(METHOD)) \
-	$(if $(VENDOR),--head dpu,$(if $(HEAD),--head $(HEAD)))
+TRAIN_SETTINGS = --preset "$(PRESET)" $(call settings,$(filter-out data.%,$(SET)))
+TRAIN_OPTIONS = $(TRAIN_SETTINGS) --output "$(OUT)" $(if $(START),--start "$(START)")
+# A DPU kernel gives int8 logits, and the vendor's quantizer knows its own rule alone.
+ROUTE ?= ours
+BOARDS := $(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))
+$(if $(filter $(BOARD),$(BOARDS)),,$(error no board '$(BOARD)'; there are: $(BOARDS)))
+$(if $(filter $(ROUTE),ours vendor),,$(error ROUTE is ours or vendor, not '$(ROUTE)'))
+VENDOR_STEP = scripts/vendor.sh $(1) $(if $(filter host,$(BOARD)),zedboard,$(BOARD))
+COMPILER = $(if $(filter-out host,$(BOARD)),$(shell PYTHON=$(PY) $(call VENDOR_STEP,compile) --check 2>/dev/null))
+FOR_DPU = $(or $(VENDOR),$(REQUIRE_DPU),$(DPU_KERNEL),$(filter vendor,$(ROUTE)),$(COMPILER))
+VENDOR_METHOD = $(if $(filter vendor,$(ROUTE)),min-mse)
+QUANTIZE_OPTIONS = --preset "$(PRESET)" $(addprefix --method ,$(or $(METHOD),$(VENDOR_METHOD))) \
+	$(addprefix --head ,$(or $(HEAD),$(if $(FOR_DPU),dpu)))
+COMPILE_OPTIONS = --board $(BOARD) --name $(NAME) $(if $(DPU_KERNEL),--dpu-kernel "$(DPU_KERNEL)") \
+	$(if $(REQUIRE_DPU),--require-dpu) $(if $(filter vendor,$(ROUTE)),--from "$(OUT)/vendor") \
+	$(if $(COMPILER_OPTIONS),-- $(COMPILER_OPTIONS))
 EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
 
 .DELETE_ON_ERROR:
@@ -36,7 +50,8 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate runtime count fuzz classify synth ship \
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime count deploy rollback \
+	host-given fuzz classify synth ship scene62 fonts62 \
 	test check clean FORCE
 
 all: $(OUT)/evaluation.json
@@ -58,10 +73,16 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
+	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
+	@echo "  make boards      what can be built for which board on this machine"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
+	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
+	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
 	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
+	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour each)"
 	@echo "  make test, make check        the tests; lint and types"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
 	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
@@ -77,14 +98,29 @@ help:
 	  "PROTOCOL=$(PROTOCOL)" "splits: random, chars74k-15, chars74k-5, kaggle, cross-source, all (docs/data.md)" \
 	  "LABELS=$(LABELS)" "labels used per class (all); the other images are used without theirs" \
 	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
-	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z" \
+	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z (make adapt: those labeled)" \
+	  "FROM=$(FROM)" "the model that make adapt starts from" \
+	  "START=$(START)" "a model whose weights training begins with; empty: random ones" \
+	  "NO_BASELINE=$(NO_BASELINE)" "1 spares make adapt the training from nothing that it compares with" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
 	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
-	  "BOARD=$(BOARD)" "$(sort $(basename $(notdir $(wildcard edge_runtime/boards/*.toml))))" \
+	  "BOARD=$(BOARD)" "$(BOARDS)" \
 	  "CXX=$(CXX_GIVEN)" "compiler for make runtime; empty: g++ for the host, zig for boards" \
-	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed" \
+	  "VENDOR=$(VENDOR)" "1 also runs the vendor's quantizer where it is installed (docs/vendor-tools.md)" \
+	  "ROUTE=$(ROUTE)" "whose quantizer the DPU kernel comes from: ours or vendor" \
+	  "REQUIRE_DPU=$(REQUIRE_DPU)" "1 fails make compile where no DPU kernel can be made" \
+	  "DPU_KERNEL=$(DPU_KERNEL)" "a kernel (.elf, .xmodel) made elsewhere, to put into the bundle" \
+	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
+	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
+	  "HOST=$(HOST)" "where the board is: user@name, user@name:port, or a name of ~/.ssh/config" \
+	  "IMAGES=$(IMAGES)" "sample images for make deploy; empty: those of make data" \
+	  "SAMPLES=$(SAMPLES)" "at most so many of them" \
+	  "FOLDER=$(FOLDER)" "on the board; empty: the board file's" \
+	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
+	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
+	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -112,13 +148,19 @@ compile: $(BUNDLE)
 evaluate: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 
+define stamp
+	@mkdir -p $(@D) && printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+	  printf '%s\n' '$(subst ','\'',$(1))' > $@
+endef
+
 $(STAMPS)/data: FORCE | $(INSTALLED)
 	@$(PY) -m semi_supervised stamp data $(DATA_OPTIONS) --file $@
 $(STAMPS)/train: FORCE | $(INSTALLED)
 	@$(PY) -m semi_supervised stamp train $(TRAIN_OPTIONS) --file $@
 $(STAMPS)/quantize: FORCE | $(INSTALLED)
-	@mkdir -p $(@D) && echo '$(QUANTIZE_OPTIONS) $(VENDOR)' | cmp -s - $@ || \
-	  echo '$(QUANTIZE_OPTIONS) $(VENDOR)' > $@
+	$(call stamp,$(QUANTIZE_OPTIONS) $(VENDOR) $(ROUTE) $(QUANTIZER_OPTIONS))
+$(STAMPS)/compile-$(NAME)-$(BOARD): FORCE
+	$(call stamp,$(COMPILE_OPTIONS) $(COMPILER))
 
 $(OUT)/manifest.csv: $(STAMPS)/data
 	@echo "== data: characters and their splits"
@@ -138,35 +180,108 @@ $(OUT)/quantization.json: $(OUT)/freeze.json $(STAMPS)/quantize $(wildcard quant
 	@echo "== quantize: int8 fix points"
 	@$(PY) -m quantize run $(OUT)/frozen_model.pb --calibration $(OUT)/manifest.csv \
 	  --output $(OUT) $(QUANTIZE_OPTIONS)
-ifdef VENDOR
-	@scripts/decent_q.sh --frozen-graph $(OUT)/frozen_model.pb --calibration $(OUT)/calibration.npz \
-	  --output $(OUT)/vendor || { test $$? = 3 && echo "going on with our own quantizer"; }
-endif
+	@$(if $(VENDOR)$(filter vendor,$(ROUTE)),$(RUN_VENDOR_QUANTIZER))
 
-$(BUNDLE): $(OUT)/quantization.json
+# Beside our own, for `quantize verify` to compare; ROUTE=vendor compiles its graphs, and so needs it.
+RUN_VENDOR_QUANTIZER = PYTHON=$(PY) $(call VENDOR_STEP,quantize) \
+	  --frozen-graph "$(OUT)/frozen_model.pb" --calibration "$(OUT)/calibration.npz" \
+	  --output "$(OUT)/vendor" $(QUANTIZER_OPTIONS) || { test $$? = 3 -a "$(ROUTE)" = ours && \
+	  echo "going on with our own quantizer"; }
+
+$(BUNDLE): $(OUT)/quantization.json $(STAMPS)/compile-$(NAME)-$(BOARD) $(wildcard $(DPU_KERNEL))
 	@echo "== compile: $@"
-ifeq ($(BOARD),host)
-	@$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME)
-else
-	@if scripts/dnnc.sh --board $(BOARD) --deploy-model $(OUT)/vendor/deploy_model.pb \
-	  --net $(NAME) --output $(OUT)/vendor; \
-	then kernel="--dpu-kernel $(OUT)/vendor/dpu_$(NAME)_0.elf"; \
-	else test $$? = 3 && echo "going on with a bundle for the board's CPU" || exit 2; fi; \
-	$(PY) -m quantize compile --quantized $(OUT) --output $@ --name $(NAME) --board $(BOARD) $$kernel
-endif
+	@PYTHON=$(PY) scripts/compile_bundle.sh --quantized "$(OUT)" --output "$@" $(COMPILE_OPTIONS)
 
+# Test images, or validation images where there are none.
+HELD_OUT = $$(grep -Eq ',test,[^,]*,[0-9a-f]*$$' $(OUT)/manifest.csv && echo test || echo validation)
 $(OUT)/evaluation.json: $(BUNDLE)
 	@echo "== evaluate: every network on the test images (validation images where there are none)"
 	@$(PY) -m edge_runtime evaluate --bundle $< --images $(OUT)/manifest.csv \
-	  --split $$(grep -Eq ',test,[^,]*,[0-9a-f]*$$' $(OUT)/manifest.csv && echo test || echo validation) \
+	  --split $(HELD_OUT) \
+	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
 	@mv $@.new $@
+
+# --- Quantization-aware training -----------------------------------------------------------------
+# Where the integers lose too much: the trained network goes on learning with every tensor rounded
+# as the DPU rounds it. Fix points come from the vendor's rule, since method best changes weights.
+
+AWARE := $(OUT)/quantize-aware
+AWARE_PRESET := semi_supervised/presets/quantize-aware.toml
+MIN_MSE = --method min-mse --preset "$(PRESET)" --calibration $(OUT)/manifest.csv $(addprefix --head ,$(HEAD))
+quantize-aware: $(BUNDLE)
+	@echo "== quantize-aware: the network learns its own rounding, in $(AWARE)/"
+	@$(PY) -m quantize run $(OUT)/frozen_model.pb --output $(AWARE)/before $(MIN_MSE)
+	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv --output $(AWARE) \
+	  --preset $(AWARE_PRESET) $(call settings,$(filter train.%,$(SET))) \
+	  --start $(OUT)/training --quantize-aware $(AWARE)/before/quantization.json
+	@$(PY) -m semi_supervised freeze --weights $(AWARE)/training/best.npz \
+	  --manifest $(OUT)/manifest.csv --output $(AWARE)
+	@$(PY) -m quantize run $(AWARE)/frozen_model.pb --output $(AWARE) $(MIN_MSE)
+	@$(PY) -m quantize compile --quantized $(AWARE) --output $(AWARE)/$(NAME).egb --name $(NAME)
+	@$(PY) -m edge_runtime evaluate --bundle $(AWARE)/$(NAME).egb --against $(BUNDLE) --backend int8 \
+	  --images $(OUT)/manifest.csv --split $(HELD_OUT)
+
+# --- Another alphabet, other crops ---------------------------------------------------------------
+# The stages above with the preset adapt, begun with a trained model, in a folder of their own.
+
+NOTHING := $(OUT)/from-nothing
+# At the preset quick's rate: from random weights, few steps want to be large ones.
+NOTHING_SETTINGS = $(TRAIN_SETTINGS) --set train.learning_rate=3e-3
+adapt:
+	@test "$(DATA)" != synthetic || test -n "$(ALPHABET)" || { echo "name your labeled crops:" \
+	  "make adapt DATA=folder; or the symbols, if no crop is labeled: ALPHABET=…" >&2; exit 2; }
+	@$(MAKE) --no-print-directory adapted ADAPTING=1 START="$(FROM)" \
+	  OUT="$(if $(filter file,$(origin OUT)),build/adapt,$(OUT))" \
+	  NAME="$(if $(filter file,$(origin NAME)),adapted,$(NAME))" \
+	  PRESET="$(if $(filter file,$(origin PRESET)),adapt,$(PRESET))"
+
+adapted: $(STAMPS)/train $(OUT)/adapt.json
+	@cat $(OUT)/adapt.txt
+	@echo
+	@echo "The classifier is $(BUNDLE); adapt.html beside it shows the crops. Try it:"
+	@echo "  edgeglyph classify --bundle $(BUNDLE) IMAGE…"
+
+$(STAMPS)/from-nothing: FORCE | $(INSTALLED)
+	@$(PY) -m semi_supervised stamp train $(NOTHING_SETTINGS) --file $@
+
+$(NOTHING)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/from-nothing
+	@echo "== train: the same from nothing, to compare with (NO_BASELINE=1 spares it)"
+	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(NOTHING_SETTINGS) \
+	  --output $(NOTHING) $(if $(ALLOW_LEAKAGE),--allow-leakage)
+
+$(OUT)/adapt.json: $(BUNDLE) $(if $(NO_BASELINE),,$(NOTHING)/training/result.json)
+	@echo "== adapt: what was gained"
+	@$(PY) -m quantize verify $(OUT) --bundle $(BUNDLE)
+	@$(PY) -m semi_supervised adapt --output $(OUT) --bundle $(BUNDLE) --start "$(START)" \
+	  $(if $(NO_BASELINE),,--from-nothing $(NOTHING)/training) > $(OUT)/adapt.txt
 
 # --- The on-board program ------------------------------------------------------------------------
 
 # What is up to date is not compiled again; the script knows sources, headers and flags.
 runtime: | $(INSTALLED)
-	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)")
+	@$(PY) scripts/build_runtime.py $(BOARD) $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)") \
+	  $(if $(VART),--vart "$(VART)")
+
+boards: | $(INSTALLED)
+	@$(PY) scripts/list_boards.py
+
+# A classifier of one's own is packed for the board by `make compile`; without any, the shipped one goes.
+SAMPLES ?= 500
+BACKEND ?= auto
+ON_BOARD = --board "$(BOARD)" --host="$(HOST)" --ssh-options="$(SSH_OPTIONS)" \
+	$(if $(FOLDER),--folder="$(FOLDER)")
+DEPLOYED = $(if $(wildcard $(BUNDLE) $(OUT)/quantization.json),$(BUNDLE),$(SHIPPED))
+host-given:
+	@test -n "$(HOST)" || { echo "name the board: make $(MAKECMDGOALS) BOARD=$(BOARD) HOST=root@address" >&2; exit 2; }
+deploy: host-given runtime $(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),,$(OUT)/manifest.csv)
+	@echo "== deploy: $(DEPLOYED) to $(HOST)"
+	@$(PY) scripts/deploy.py deploy $(ON_BOARD) --bundle "$(DEPLOYED)" \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" --samples "$(SAMPLES)" \
+	  --backend "$(BACKEND)" --output "$(OUT)/deploy/$(BOARD)" $(if $(SYSTEMD),--systemd)
+
+rollback: host-given | $(INSTALLED)
+	@$(PY) scripts/deploy.py rollback $(ON_BOARD) $(if $(VERSION),--version "$(VERSION)")
 
 # Instructions of an image on emulated Arm boards, compared with what is recorded.
 count: | $(INSTALLED)
@@ -184,7 +299,19 @@ classify: | $(INSTALLED)
 	  --bundle $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED)) $(if $(JSON),--json) $(IMAGE)
 
 ship: $(OUT)/evaluation.json
-	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) --readme README.md
+	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) \
+	  --command "$(or $(COMMAND),make ship DATA=… PRESET=$(PRESET) NAME=$(NAME))" \
+	  $(if $(filter models/$(NAME)/$(NAME).egb,$(SHIPPED)),--readme README.md)
+
+# The two models that ship with the project, made anew: about an hour of training each on two cores.
+CHARS74K ?= ../shared/data/chars74k
+ICDAR    ?= ../shared/data/icdar2003/SceneTrialTrain
+scene62:
+	@$(MAKE) --no-print-directory ship NAME=scene62 OUT=build/scene62 PRESET=full PROTOCOL=all \
+	  DATA="$(CHARS74K),$(ICDAR)" PHOTOGRAPHS="$(ICDAR)" COMMAND="make scene62 CHARS74K=… ICDAR=…"
+fonts62:
+	@$(MAKE) --no-print-directory ship NAME=fonts62 OUT=build/fonts62 PRESET=full DATA=synthetic \
+	  COMMAND="make fonts62"
 
 # Of the data given, or else of the manifest that the last `make data` wrote.
 AUDITED = $(if $(filter-out synthetic,$(DATA)),$(DATA),$(OUT)/manifest.csv)
@@ -202,13 +329,15 @@ synth: | $(INSTALLED)
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/edge_runtime/*.c scripts/*.c)
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
+	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c)
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
+	@MYPYPATH=scripts $(VENV)/bin/mypy -p deployment -m deploy
 	@$(VENV)/bin/clang-format --dry-run --Werror --style=file:edge_runtime/cpp/.clang-format $(CPP_FILES)
-	@$(VENV)/bin/shellcheck -x scripts/*.sh .ci/run
+	@$(VENV)/bin/shellcheck -x scripts/*.sh scripts/*/*.sh .ci/run
 
 clean:
 	@rm -rf "$(OUT)"

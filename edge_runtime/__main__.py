@@ -17,6 +17,8 @@ from edge_runtime.recognizer import Recognizer
 from edge_runtime.runners import BACKENDS, default_backend
 from edge_runtime.scores import Prediction, decimal, decimals
 
+SPLITS = ("train", "validation", "test")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
@@ -57,8 +59,24 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where archives are unpacked (default: the user's cache folder)",
     )
+    measure.add_argument("--split", choices=SPLITS, help="use only this split of a manifest")
     measure.add_argument(
-        "--split", choices=("train", "validation", "test"), help="use only this split of a manifest"
+        "--against",
+        type=Path,
+        metavar="FILE.egb",
+        help="a second bundle to compare with on the same images and back ends",
+    )
+    measure.add_argument(
+        "--negatives",
+        type=Path,
+        metavar="CSV",
+        help="non-characters (`make data` writes negatives.csv) to measure the gate on",
+    )
+    measure.add_argument(
+        "--negatives-split",
+        choices=SPLITS,
+        default="test",
+        help="which of the non-characters (default: test, the one with kinds never trained on)",
     )
     measure.add_argument("--json", type=Path, metavar="OUT", help="write the figures to a file")
     measure.add_argument(
@@ -107,7 +125,10 @@ def _run(options: argparse.Namespace) -> int:
         options.model,
         options.skip_unreadable,
         options.cache,
-        options.isa,
+        against=options.against,
+        negatives=options.negatives,
+        negatives_split=options.negatives_split,
+        isa=options.isa,
     )
     for line in evaluation.skipped:
         print(f"skipped: {line}", file=sys.stderr)
@@ -134,7 +155,8 @@ def _classify(options: argparse.Namespace) -> int:
                 else f"{path}: error: {answer}"
             )
         else:
-            print(json_line(path, answer) if options.json else _readable(path, answer))
+            threshold = recognizer.bundle.threshold
+            print(json_line(path, answer) if options.json else _readable(path, answer, threshold))
     return 2 if failed else 0
 
 
@@ -168,11 +190,13 @@ def _text(value: str) -> str:
     return re.sub("[\\ud800-\\udfff]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _readable(path: Path, p: Prediction) -> str:
+def _readable(path: Path, p: Prediction, threshold: int | None) -> str:
     others = ", ".join(f"{label} {value / 10_000:.1f} %" for label, value in p.top[1:])
-    return f"{path}: {p.label}  {p.confidence / 10_000:.1f} %" + (
-        f"  (then {others})" if others else ""
-    )
+    line = f"{path}: {p.label}  {p.confidence / 10_000:.1f} %"
+    line += f"  (then {others})" if others else ""
+    if threshold is not None and p.p_real < threshold:
+        line += f"  perhaps not a character: p_real {decimal(p.p_real)} < {decimal(threshold)}"
+    return line
 
 
 if __name__ == "__main__":

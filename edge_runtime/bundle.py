@@ -1,7 +1,7 @@
 """The bundle: ONE file with everything that a board needs to classify, and to prove that it can.
 
 Sections (docs/bundle.md): ``manifest`` and ``layers`` in JSON, ``weights`` as int8, ``scores`` as
-u64, ``golden`` vectors, ``checks``, and where a vendor's compiler made one, ``dpu_kernel``.
+u64, ``golden`` vectors, ``checks``, and where a vendor's compiler made one, its kernel: ``dpu``.
 """
 
 import json
@@ -22,8 +22,10 @@ from edge_runtime.bundle_checks import (
     Checks,
     check_limits,
     check_plain,
+    check_scores,
     score_bytes,
 )
+from edge_runtime.dpu_kernel import DpuKernel
 from edge_runtime.errors import BundleError, EdgeGlyphError, VerificationError
 from edge_runtime.files import write_bytes
 from edge_runtime.layer_rows import layer_of, row_of
@@ -60,7 +62,7 @@ class Bundle:
 
     checks : checksums of what was compiled; taken of this bundle where none are given
     manifest : provenance and settings as JSON values; see docs/bundle.md for its keys
-    dpu_kernel : the vendor compiler's output for one board, or empty
+    dpu : the vendor compiler's kernel for one board's DPU, or None
     """
 
     name: str
@@ -70,7 +72,7 @@ class Bundle:
     golden: GoldenVectors
     checks: Checks | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
-    dpu_kernel: bytes = b""
+    dpu: DpuKernel | None = None
 
     def __post_init__(self) -> None:
         classes = self.golden.logits.shape[-1]
@@ -78,8 +80,22 @@ class Bundle:
             raise ValueError(f"{len(self.alphabet)} symbols, but the network has {classes} classes")
         if self.network.int32_logits != isinstance(self.scores, WideScoreTable):
             raise ValueError("the score table is not for the network's kind of logits")
+        check_scores(self.manifest.get("scores"))
+        if self.dpu is not None:
+            self.dpu.check(self.network)
         if self.checks is None:
             object.__setattr__(self, "checks", self.current_checks())
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before scores are taken of them; 1 if not calibrated."""
+        return float((self.manifest.get("scores") or {}).get("temperature", 1.0))
+
+    @property
+    def threshold(self) -> int | None:
+        """p_real, in millionths, below which an image is perhaps no character, if calibrated."""
+        gate = (self.manifest.get("scores") or {}).get("gate")
+        return None if gate is None else int(gate["threshold"])
 
     def current_checks(self) -> Checks:
         """Take the checksums anew, of what this bundle holds now."""
@@ -131,8 +147,8 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
         "golden": _pack_golden(bundle.golden),
         "checks": (bundle.checks or bundle.current_checks()).pack(),
     }
-    if bundle.dpu_kernel:
-        sections["dpu_kernel"] = bundle.dpu_kernel
+    if bundle.dpu:
+        sections["dpu"] = bundle.dpu.pack()
     write_bytes(path, container.pack(sections))
 
 
@@ -169,7 +185,7 @@ def read_bundle(path: Path) -> Bundle:
             golden=_unpack_golden(sections["golden"], network),
             checks=Checks.unpack(sections["checks"], len(network.layers)),
             manifest=manifest,
-            dpu_kernel=sections.get("dpu_kernel", b""),
+            dpu=DpuKernel.unpack(sections["dpu"], _from_json) if "dpu" in sections else None,
         )
     except KeyError as error:
         raise BundleError(f"{path}: lacks {error}; compile it again") from None

@@ -8,6 +8,7 @@ sums are taken before they are rounded. docs/bundle.md states the bytes.
 """
 
 import dataclasses
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from edge_runtime.layers import (
     Shape,
     output_range,
 )
-from edge_runtime.scores import ScoreTable, WideScoreTable
+from edge_runtime.scores import MILLION, ScoreTable, WideScoreTable
 
 MAX_LAYERS = 1024
 MAX_MAP_VALUES = 2**24  # of a map with its padding
@@ -182,6 +183,27 @@ def check_limits(network: IntegerNetwork) -> None:
         work += out[0] * out[1] * out[2] * _window(layer)
     if work > MAX_MULTIPLY_ADDS:
         raise ValueError(f"{work:,} multiply-adds, the limit is {MAX_MULTIPLY_ADDS:,}")
+
+
+def check_scores(scores: Any) -> None:
+    """Refuse a manifest's ``scores`` with an impossible temperature or threshold; it may be None.
+
+    Raises
+    ------
+    ValueError
+        Says which of them it is.
+    """
+    if scores is None:
+        return
+    temperature, gate = scores.get("temperature", 1.0), scores.get("gate")
+    if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
+        raise ValueError(f"a temperature of {temperature!r}; it is a positive number")
+    if gate is None:
+        return
+    if type(gate["threshold"]) is not int or not 0 <= gate["threshold"] <= MILLION:
+        raise ValueError(f"a gate's threshold of {gate['threshold']!r}; it is 0 to {MILLION:,}")
+    if type(gate["acceptance"]) is not float or not 0 < gate["acceptance"] < 1:
+        raise ValueError(f"a gate's acceptance of {gate['acceptance']!r}; it is within 0 and 1")
 
 
 def check_plain(value: Any, key: str = "", depth: int = 0) -> None:

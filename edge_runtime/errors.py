@@ -7,7 +7,8 @@ EdgeGlyphError
 │   ├── SourceError           an archive, a download, a data set's XML file
 │   ├── BundleError           an .egb bundle
 │   ├── GraphError            a frozen graph or an ONNX model
-│   └── SettingsError         a preset, an option
+│   ├── SettingsError         a preset, an option
+│   └── DeploymentError       a board that cannot be reached, or cannot take what is sent
 ├── MissingDependencyError an optional package or tool is not installed     exit code 2
 └── VerificationError     two things that must be equal are not             exit code 1
 
@@ -47,6 +48,10 @@ class GraphError(InputError):
 
 class SettingsError(InputError):
     """A preset or an option with an unknown key or an impossible value."""
+
+
+class DeploymentError(InputError):
+    """A board that cannot be reached, is another one than was named, or lacks something."""
 
 
 class MissingDependencyError(EdgeGlyphError):

@@ -220,10 +220,8 @@ def _labeled(path: Path, row: dict[str, str], alphabet: Alphabet) -> LabeledImag
     """The image of a row; `LabelError` without the place where its label or file is wrong."""
     label = row["label"]
     hidden = not label and row.get("split") in _WITHOUT_LABEL
-    if label not in alphabet and not hidden:
-        raise LabelError(
-            f"label {label!r} is not among the {len(alphabet)} symbols of the alphabet"
-        )
+    if not hidden:
+        alphabet.require(label)
     file = path.parent / row["file"]
     if not file.is_file():
         raise LabelError(f"{file}: no such file")

@@ -36,6 +36,41 @@ class Metric:
             "high": round(self.high, 6),
         }
 
+    @property
+    def percent(self) -> str:
+        """The value as text: ``85.3 %``."""
+        return f"{100 * self.value:.1f} %"
+
+    @property
+    def interval(self) -> str:
+        """The interval as text: ``84.1 to 86.4 %``."""
+        return f"{100 * self.low:.1f} to {100 * self.high:.1f} %"
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's test of two classifiers on the same n images.
+
+    only_first, only_second : images that the one has right and the other wrong
+    p : two-sided exact p value: were both equally good, these images would fall to either side as a
+        coin does (McNemar 1947; Dietterich 1998, "Approximate statistical tests for comparing
+        supervised classification learning algorithms")
+    """
+
+    only_first: int
+    only_second: int
+    n: int
+    p: float
+
+    def as_json(self) -> dict[str, float | int]:
+        """Return the four numbers; p with six significant digits."""
+        return {
+            "only_first": self.only_first,
+            "only_second": self.only_second,
+            "n": self.n,
+            "p": float(f"{self.p:.6g}"),
+        }
+
 
 def wilson(successes: int, n: int) -> Metric:
     """Proportion with its Wilson score interval (Wilson 1927)."""
@@ -57,15 +92,17 @@ def measure(
     ----------
     probabilities : int64 [N, classes], millionths
     ranked : int [N, 3 or more], classes from likeliest on, equal logits by class number
-    labels : int [N]
+    labels : int [N], indices into ``alphabet``
+    alphabet : the classes, after which symbols may follow that the classifier does not know; an
+        image of one of those is always wrong
     """
     n = len(labels)
     best = ranked[:, 0]
     correct = best == labels
     confidence = probabilities[np.arange(n), best] / MILLION
-    own = (
-        np.maximum(probabilities[np.arange(n), labels], 0.5) / MILLION
-    )  # 0 means under ½ millionth
+    known = labels < probabilities.shape[1]
+    own = np.full(n, 0.5 / MILLION)  # 0 means under ½ millionth
+    own[known] = np.maximum(probabilities[known, labels[known]], 0.5) / MILLION
     return {
         "top1_62": wilson(int(correct.sum()), n),
         "top1_36": _top1_grouped(best, labels, alphabet, look_alikes=False),
@@ -143,3 +180,14 @@ def rank(logits: npt.NDArray[np.generic], count: int) -> Classes:
 def agreement(a: Sequence[int] | Classes, b: Sequence[int] | Classes) -> Metric:
     """Share of images on which two back ends name the same class."""
     return wilson(int((np.asarray(a) == np.asarray(b)).sum()), len(a))
+
+
+def mcnemar(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> McNemar:
+    """Compare two classifiers by where each is right, bool [N] of the same images."""
+    b, c = int((first & ~second).sum()), int((second & ~first).sum())
+    n = b + c
+    ways, tail = 1, 0  # n over k, and the sum of those up to the smaller side
+    for k in range(min(b, c) + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)
+    return McNemar(b, c, len(first), min(1.0, 2 * tail / 2**n))

@@ -57,7 +57,9 @@ class Recognizer:
         if self._runner.integer:
             probabilities, p_real = self.bundle.scores.probabilities(logits)
         else:
-            probabilities, p_real = float_probabilities(logits.astype(np.float32))
+            probabilities, p_real = float_probabilities(
+                logits.astype(np.float32), self.bundle.temperature
+            )
         return logits, probabilities, p_real
 
     def classify_files(

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime import integer
+from edge_runtime import exactness, integer
 from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of
@@ -55,7 +55,11 @@ class Int8Runner:
 
 
 class OnnxRunner:
-    """ONNX Runtime on the CPU, for the float model and for the integer one."""
+    """ONNX Runtime on the CPU, for the float model and for the integer one.
+
+    The integer one is refused where this machine's float32 sums are not exact (`exactness`), or
+    its integers differ from the bundle's golden vectors.
+    """
 
     def __init__(self, bundle: Bundle, model: Path, integer_model: bool) -> None:
         try:
@@ -67,6 +71,8 @@ class OnnxRunner:
         self.integer = integer_model
         options = ort.SessionOptions()
         options.log_severity_level = 3
+        if integer_model:
+            exactness.check_onnx_runtime(options)
         try:
             self._session: Any = ort.InferenceSession(
                 str(model), options, providers=["CPUExecutionProvider"]

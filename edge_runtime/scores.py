@@ -1,8 +1,8 @@
 """From logits to probabilities, the label and p_real: one definition for every back end.
 
-With z the logits, confidence = max softmax(z), and p_real = sigmoid(logsumexp(z)): the classifier
-is the discriminator too, and the implicit class "fake" has logit 0 (Salimans et al. 2016,
-"Improved techniques for training GANs", section 5).
+With z the logits over the bundle's temperature, confidence = max softmax(z), and p_real =
+sigmoid(logsumexp(z)): the classifier is the discriminator too, and the implicit class "fake" has
+logit 0 (Salimans et al. 2016, "Improved techniques for training GANs", section 5).
 
 An integer network's logits q stand for z = q · 2^-fix_point / (logit_scale · temperature). Their
 probabilities come from tables of integers that the bundle carries, in integer arithmetic,
@@ -133,10 +133,10 @@ class WideScoreTable:
 
 
 def float_probabilities(
-    logits: npt.NDArray[np.floating],
+    logits: npt.NDArray[np.floating], temperature: float = 1.0
 ) -> tuple[Millionths, Millionths]:
     """Return the same two of a float network's logits [N, classes], in floating point."""
-    z = logits.astype(np.float64)
+    z = logits.astype(np.float64) / temperature
     largest = z.max(axis=1, keepdims=True)
     weights = np.exp(z - largest)
     total = weights.sum(axis=1, keepdims=True)

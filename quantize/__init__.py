@@ -20,6 +20,7 @@ In reading order:
 ``pipeline``      the steps of ``run``, in order; ``artifacts`` are the files that it leaves
 ``compile``       these files become a bundle; ``verify`` proves them again; ``info`` shows them
 ``check``         which operators a DPU of some size (``dpu``) runs
+``vendor/``       what the vendor's tools wrote: compiled kernels, fix points
 ``settings``      defaults ← ``presets/`` ← command line (``__main__``)
 
 Names in quantization.json are those of the source graph. A weight or bias is named as its constant:

@@ -28,14 +28,43 @@ def _parser() -> argparse.ArgumentParser:
     _add_compile(commands.add_parser("compile", help="make a bundle of what run wrote"))
 
     verify = commands.add_parser("verify", help="prove that all integer forms agree")
-    verify.add_argument("folder", type=Path, metavar="DIR", help="where run wrote its files")
+    verify.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="where run wrote its files; with ARTIFACT also a quantization.json, a deploy_model.pb "
+        "or a bundle",
+    )
+    verify.add_argument(
+        "artifact",
+        type=Path,
+        nargs="?",
+        metavar="ARTIFACT",
+        help="an ELF file of dnnc or an xmodel, in which these integers are searched instead",
+    )
     verify.add_argument(
         "--bundle", type=Path, metavar="FILE.egb", help="default: the bundles in DIR"
+    )
+    verify.add_argument(
+        "--vendor",
+        type=Path,
+        metavar="DIR",
+        help="where the vendor's quantizer wrote its graphs, to compare fix points with (default: "
+        "DIR/vendor, if there is one)",
     )
 
     info = commands.add_parser("info", help="show layers, fix points, shifts and cost")
     info.add_argument(
-        "path", type=Path, metavar="PATH", help="a bundle, a quantization.json, or its folder"
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="a bundle, a quantization.json or its folder, an .elf of dnnc, or an .xmodel",
+    )
+    info.add_argument(
+        "--ends",
+        action="store_true",
+        help="of a folder: what a DPU kernel of it must begin and "
+        "end with, as options of scripts/dnnc.sh and vai_c.sh",
     )
     return parser
 
@@ -122,7 +151,17 @@ def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the bundle's name (default: the file's)")
     parser.add_argument("--board", default="host", help="the board it is for (default: host)")
     parser.add_argument(
-        "--dpu-kernel", type=Path, metavar="FILE.elf", help="the vendor compiler's output"
+        "--dpu-kernel",
+        type=Path,
+        metavar="FILE",
+        help="the vendor compiler's output (.elf, .xmodel), also of your own making",
+    )
+    parser.add_argument(
+        "--vendor",
+        type=Path,
+        metavar="DIR",
+        help="where the graphs are that the kernel was made of, if the vendor's quantizer wrote "
+        "them: they must be this network's integers",
     )
     parser.add_argument(
         "--alphabet", metavar="CHARACTERS", help="the classes in order (default: as quantized)"
@@ -175,11 +214,14 @@ def _quantize(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from edge_runtime.errors import GraphError
     from quantize.check import check
 
     report = check(options.model, options.target, options.input_node, options.output_node)
     print(report.text())
-    return 0 if report.fits else 1
+    if not report.fits:
+        raise GraphError(report.problem)
+    return 0
 
 
 def _compile(options: argparse.Namespace) -> int:
@@ -193,6 +235,7 @@ def _compile(options: argparse.Namespace) -> int:
             options.board,
             options.dpu_kernel,
             _alphabet(options),
+            options.vendor,
         )
     )
     size = options.output.stat().st_size
@@ -204,14 +247,53 @@ def _compile(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if options.artifact is not None:
+        return _verify_artifact(options)
     from quantize.verify import verify
 
     for each in verify(options.folder, options.bundle):
         print(f"ok  {each.what}: {each.how}")
+    return _verify_vendor(options)
+
+
+def _verify_vendor(options: argparse.Namespace) -> int:
+    """Print where the vendor's fix points are not ours; 1 where there are such."""
+    folder = options.vendor or options.folder / "vendor"
+    if options.vendor is None and not folder.is_dir():
+        return 0
+    from quantize.artifacts import read_quantization
+    from quantize.vendor import positions
+
+    ours = positions.our_positions(read_quantization(options.folder))
+    code = 0
+    for path in positions.find_graphs(folder):
+        found = positions.differences(ours, positions.vendor_positions(path))
+        if not found:
+            print(f"ok  {path.name} of the vendor: all {len(ours)} fix points are ours")
+            continue
+        print(f"differs  {path.name} of the vendor: {len(found)} of {len(ours)} fix points")
+        print(positions.table_of(found))
+        code = 1
+    return code
+
+
+def _verify_artifact(options: argparse.Namespace) -> int:
+    from quantize.vendor.verify import check_found, compare_artifact
+
+    compared = compare_artifact(options.folder, options.artifact)
+    for each in compared:
+        print(each)
+    check_found(compared, options.artifact)
     return 0
 
 
 def _info(options: argparse.Namespace) -> int:
+    if options.ends:
+        from quantize.artifacts import read_quantization
+        from quantize.vendor.kernel import expected_ends
+
+        print("\n".join(expected_ends(read_quantization(options.path).network)))
+        return 0
     from quantize.info import describe
 
     print(describe(options.path))

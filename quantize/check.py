@@ -1,10 +1,12 @@
 """``quantize check``: will a DPU run this network? Every operator gets a verdict.
 
 It needs no calibration and no trained weights: a network can be checked before it is trained.
+Operators that the quantizer does not know are listed with all others.
 """
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -12,13 +14,15 @@ from typing import Any
 
 from tabulate import tabulate
 
+from edge_runtime.errors import GraphError
 from edge_runtime.layers import Activation
 from quantize import dpu, execute
 from quantize.dpu import Target
-from quantize.import_graph import import_graph
-from quantize.ir import Graph, Node, Op
+from quantize.import_graph import survey
+from quantize.ir import VIEWS, Graph, Node, Op
 from quantize.passes import simplify
 from quantize.passes.cut_logits import cut_logits
+from quantize.passes.fuse_activation import other_slope
 
 Shape = tuple[int, int, int]
 ON_DPU, ON_CPU, UNSUPPORTED = "DPU", "CPU", "unsupported"
@@ -29,13 +33,14 @@ class Verdict:
     """Where one operator runs, and why.
 
     where : "DPU", "CPU" or "unsupported";  reason : what to change, empty for the DPU
+    output : (height, width, channels), () where it cannot be known
     macs : multiply-adds for one input;  cycles : at the target's parallelism, if none is lost
     weight_bytes, output_bytes : int8
     """
 
     name: str
     op: str
-    output: Shape
+    output: Shape | tuple[()]
     where: str
     reason: str = ""
     macs: int = 0
@@ -52,6 +57,7 @@ class Report:
     target: Target
     verdicts: list[Verdict]
     resident_bytes: int
+    broken_by: str = ""  # why sizes are not known from somewhere on
 
     @property
     def kernels(self) -> int:
@@ -62,8 +68,23 @@ class Report:
     @property
     def fits(self) -> bool:
         """Whether one DPU kernel holds the whole network up to its logits."""
-        body = [v for v in self.verdicts if v.op != Op.SOFTMAX]
-        return all(v.where == ON_DPU for v in body)
+        return self.kernels == 1 and not self.unsupported and not self.broken_by
+
+    @property
+    def unsupported(self) -> list[Verdict]:
+        """Operators that neither the DPU nor the runtime computes."""
+        return [v for v in self.verdicts if v.where == UNSUPPORTED]
+
+    @property
+    def problem(self) -> str:
+        """What keeps the network from the DPU, in one line; "" where nothing does."""
+        if self.fits:
+            return ""
+        first = next((f"{v.name} ({v.op}): {v.reason}" for v in self.unsupported), self.broken_by)
+        return (
+            f"{self.model}: {len(self.unsupported)} of {len(self.verdicts)} operators do not run "
+            f"on {self.target.name}; the first is {first}"
+        )
 
     @property
     def milliseconds(self) -> float:
@@ -73,7 +94,7 @@ class Report:
     def text(self) -> str:
         """Return the report as `check` prints it."""
         rows = [
-            [v.name, v.op, "×".join(map(str, v.output)), v.where, v.macs, v.cycles, v.weight_bytes]
+            [v.name, v.op, _by(v.output), v.where, v.macs, v.cycles, v.weight_bytes]
             for v in self.verdicts
         ]
         headers = ["operator", "kind", "output", "runs on", "multiply-adds", "cycles", "bytes"]
@@ -87,6 +108,7 @@ class Report:
             table,
             "",
             *(f"{v.name} ({v.op}): {v.where}; {v.reason}" for v in self.verdicts if v.reason),
+            *([f"sizes marked ? are not known: {self.broken_by}"] if self.broken_by else []),
             f"{target.name}: {self.kernels} DPU kernel{'s' if self.kernels != 1 else ''}, "
             f"{macs:,} multiply-adds, {weights:,} bytes of weights",
             f"ideal: {cycles:,} cycles, {self.milliseconds:.3f} ms at "
@@ -99,6 +121,10 @@ class Report:
         return "\n".join(lines)
 
 
+def _by(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) or "?"
+
+
 def check(
     model: Path, target: str, input_node: str | None = None, output_node: str | None = None
 ) -> Report:
@@ -107,24 +133,76 @@ def check(
     Raises
     ------
     GraphError
-        When the file cannot be read, or holds an operator that the quantizer does not know.
+        When the file cannot be read.
     """
     chosen = dpu.target_named(target)
-    source = import_graph(model, input_node, output_node)
-    softmax = [node for node in source.nodes.values() if node.op is Op.SOFTMAX]
+    found = survey(model, input_node, output_node)
+    source = cut_logits(found.graph)
+    cut = [] if source is found.graph else [(found.graph.output, str(Op.SOFTMAX))]
+    rows, resident, broken_by = _judged(source, chosen)
+    # A change of layout beside an unknown operator is the importer's, and none of the network's.
+    verdicts = [v for v in rows if v.op != Op.TRANSPOSE or v.name in found.names]
+    for name, op in (*cut, *found.behind):
+        reason = "behind the logits; the runtime makes scores and classes from them"
+        verdicts.append(Verdict(name, op, (), ON_CPU, reason))
+    return Report(model, chosen, verdicts, resident, broken_by)
+
+
+def _judged(source: Graph, target: Target) -> tuple[list[Verdict], int, str]:
+    """Return verdicts, the largest layer's bytes, and why some sizes are not known."""
+    try:
+        return *_measured(source, target), ""
+    except GraphError as error:
+        broken_by = str(error)
+    # The graph is measured up to the first operator whose output cannot be sized.
+    ahead = next((_until(source, n.inputs[0]) for n in source.nodes.values() if _unsized(n)), None)
+    verdicts: list[Verdict] = []
+    resident = 0
+    if ahead is not None:
+        with contextlib.suppress(GraphError):
+            verdicts, resident = _measured(ahead, target)
+    seen = ahead.nodes if ahead is not None and verdicts else {}
+    return [*verdicts, *_listed(source, seen)], resident, broken_by
+
+
+def _measured(source: Graph, target: Target) -> tuple[list[Verdict], int]:
     graph = simplify(source, vendor=True)
     shapes = {name: _map_shape(shape) for name, shape in execute.shapes(graph).items()}
     verdicts = [
-        _verdict(graph, node, shapes, chosen)
+        _verdict(graph, node, shapes, target)
         for node in graph.nodes.values()
         if node.op not in (Op.INPUT, Op.CONST)
     ]
-    if softmax and cut_logits(source) is not source:
-        last = softmax[-1]
-        reason = "cut from the kernel; the runtime makes scores from the logits"
-        verdicts.append(Verdict(last.name, last.op, verdicts[-1].output, ON_CPU, reason))
     resident = max((_resident(graph, node, shapes) for node in graph.nodes.values()), default=0)
-    return Report(model, chosen, verdicts, resident)
+    return verdicts, resident
+
+
+def _unsized(node: Node) -> bool:
+    known = "shape" in node.attributes or node.flag("keeps_shape")
+    return node.op is Op.UNKNOWN and bool(node.inputs) and not known
+
+
+def _until(graph: Graph, output: str) -> Graph:
+    """Return the graph that ends at a node."""
+    needed = {output, graph.input}
+    for node in reversed(list(graph.nodes.values())):
+        if node.name in needed:
+            needed.update(node.inputs)
+    nodes = [node for node in graph.nodes.values() if node.name in needed]
+    return Graph.of(nodes, graph.input, output)
+
+
+def _listed(source: Graph, seen: Container[str]) -> list[Verdict]:
+    """Judge operators of a graph as it stands in the file by their kind alone."""
+    passed = {Op.INPUT, Op.CONST, Op.IDENTITY, Op.PAD, *VIEWS}  # they become part of others
+    rows = []
+    for node in source.nodes.values():
+        if node.op in passed or node.name in seen:
+            continue
+        reason = _advice(node) if node.op in (Op.UNKNOWN, Op.SOFTMAX) else other_slope(node)
+        where = UNSUPPORTED if reason else ON_DPU
+        rows.append(Verdict(node.name, _kind(node), (), where, reason))
+    return rows
 
 
 def _map_shape(shape: Sequence[int]) -> Shape:
@@ -146,8 +224,7 @@ def _verdict(graph: Graph, node: Node, shapes: dict[str, Shape], target: Target)
     }.get(node.op)
     common: dict[str, Any] = {"output_bytes": math.prod(out)}
     if judge is None:
-        reason = _advice(node)
-        return Verdict(node.name, node.op, out, UNSUPPORTED, reason, **common)
+        return Verdict(node.name, _kind(node), out, UNSUPPORTED, _advice(node), **common)
     reason, numbers = judge(graph, node, shapes, target)
     reason = reason or _activation_problem(node, target)
     where = UNSUPPORTED if reason else ON_DPU
@@ -155,11 +232,17 @@ def _verdict(graph: Graph, node: Node, shapes: dict[str, Shape], target: Target)
 
 
 def _kind(node: Node) -> str:
+    if node.op is Op.UNKNOWN:
+        return str(node.attributes["kind"])
     kind = "DepthwiseConv2D" if node.flag("depthwise") else str(node.op)
     return kind if node.activation is Activation.NONE else f"{kind} + {node.activation}"
 
 
 def _advice(node: Node) -> str:
+    if node.op is Op.UNKNOWN:
+        return str(node.attributes["advice"])
+    if other_slope(node):
+        return other_slope(node)
     if node.op is Op.LEAKY_RELU:
         return "put it directly behind a convolution, with slope 0.1"
     if node.op in (Op.RELU, Op.RELU6):

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime import exactness
 from edge_runtime.errors import MissingDependencyError, VerificationError
 from edge_runtime.integer import Logits
-from edge_runtime.layers import Activation, Conv, Int8, IntegerNetwork
-from quantize.export_onnx import INPUT, OUTPUT, export
+from edge_runtime.layers import Int8, IntegerNetwork
+from quantize.export_onnx import INPUT, OUTPUT
 from quantize.methods import run_integers
 
 BATCHES = (1, 64)
@@ -36,32 +37,6 @@ def probes(network: IntegerNetwork, calibration: Int8) -> dict[str, Int8]:
     }
 
 
-def exactness_network() -> IntegerNetwork:
-    """A convolution whose sums reach 0.978 · 2^24, as int32: where float32 must still be exact.
-
-    A 3×3 kernel, for which fast algorithms (Winograd, FFT) and reduced precision would show.
-    """
-    rng = np.random.default_rng(_SEED)
-    weights = np.full((8, 3, 3, 113), 127, np.int8)
-    weights[2:] = rng.choice(np.array([-127, -126, 126, 127], np.int8), weights[2:].shape)
-    weights[1] = -127
-    bias = np.arange(-4, 4).astype(np.int8)
-    none = (0, 0, 0, 0)
-    layer = Conv("sums", -1, weights, bias, (1, 1), none, Activation.NONE, 0, 0, 0, False, True)
-    return IntegerNetwork((3, 3, 113), 0, (layer,))
-
-
-def check_exactness() -> None:
-    """Raise `VerificationError` where ONNX Runtime on this machine is not exact up to 2^24."""
-    network = exactness_network()
-    rng = np.random.default_rng(_SEED)
-    inputs = rng.choice(np.array([-127, -126, 126, 127], np.int8), (24, 3, 3, 113))
-    inputs[0], inputs[1], inputs[2, 0, 0, 0] = 127, -127, 1
-    session = _session(export(network), "self-test")
-    found = session.run([OUTPUT], {INPUT: inputs})[0]
-    compare(found, run_integers(network, inputs), "self-test of sums near 2^24", "ONNX Runtime")
-
-
 def verify_onnx(model: bytes, network: IntegerNetwork, calibration: Int8, name: str) -> int:
     """Compare the model with the reference on all probes, in batches of 1 and of 64.
 
@@ -80,8 +55,8 @@ def verify_onnx(model: bytes, network: IntegerNetwork, calibration: Int8, name: 
         Naming the first input and class whose integers differ; or where a self-test shows that
         this machine does not add exactly.
     """
-    check_exactness()
     session = _session(model, name)
+    exactness.check_onnx_runtime(_options())
 
     def run(inputs: Int8) -> Logits:
         logits: Logits = session.run([OUTPUT], {INPUT: inputs})[0]
@@ -119,13 +94,19 @@ def _session(model: bytes, name: str) -> Any:
         raise MissingDependencyError(
             "checking the int8 model needs ONNX Runtime: pip install 'edgeglyph[onnx]'"
         ) from None
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own classes derive from Exception alone
         reason = str(error).splitlines()[0]
         raise VerificationError(f"{name}: ONNX Runtime does not load it ({reason})") from None
+
+
+def _options() -> Any:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    return options
 
 
 def compare(found: Logits, wanted: Logits, where: str, engine: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime import exactness
 from edge_runtime.errors import VerificationError
 from edge_runtime.integer import Logits
 from edge_runtime.layers import Int8, IntegerNetwork
@@ -34,9 +35,11 @@ def verify_stock(
     Raises
     ------
     VerificationError
-        Naming the first input and class whose integers differ.
+        Naming the first input and class whose integers differ; or where a self-test shows that
+        TensorFlow on this machine does not add exactly.
     """
     tf = import_tensorflow()
+    _check_exactness(tf)
     definition = tf.compat.v1.GraphDef()
     graph = tf.Graph()
     try:
@@ -54,6 +57,13 @@ def verify_stock(
             return _integers(session.run(logits, {fed: values}), network)
 
         return compare_on_probes(run, network, calibration, name, "TensorFlow")
+
+
+def _check_exactness(tf: Any) -> None:
+    weights, inputs, _ = exactness.operands()
+    kernel = tf.constant(weights.transpose(1, 2, 3, 0).astype(np.float32))
+    sums = tf.nn.conv2d(tf.constant(inputs.astype(np.float32)), kernel, 1, "SAME")
+    exactness.check_sums(sums.numpy(), "TensorFlow")
 
 
 def _integers(values: Any, network: IntegerNetwork) -> Logits:

@@ -5,16 +5,18 @@ from pathlib import Path
 
 from edge_runtime import __version__, preprocess
 from edge_runtime.alphabet import ALPHABET_62, Alphabet
+from edge_runtime.board import read_board
 from edge_runtime.bundle import Bundle, GoldenVectors, read_bundle, write_bundle
 from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.layers import Int8
 from edge_runtime.scores import build_table
-from quantize import artifacts, golden, inputs
+from quantize import artifacts, gate, golden, inputs
 from quantize.artifacts import Quantization, read_quantization
 from quantize.methods import integer_inputs
+from quantize.vendor import positions
+from quantize.vendor.kernel import read_artifact
 
-TEMPERATURE = 1.0  # until scores are calibrated
 _RECORDED = (
     "model.onnx",
     "frozen_model.pb",
@@ -32,6 +34,7 @@ class CompileRequest:
 
     folder : where `run` wrote its files
     dpu_kernel : what the vendor's compiler made for the board, put into the bundle
+    vendor : folder of the vendor quantizer's graphs, where the kernel was made of them
     """
 
     folder: Path
@@ -40,6 +43,7 @@ class CompileRequest:
     board: str = "host"
     dpu_kernel: Path | None = None
     alphabet: Alphabet | None = None
+    vendor: Path | None = None
 
 
 def compile_bundle(request: CompileRequest) -> Bundle:
@@ -48,18 +52,23 @@ def compile_bundle(request: CompileRequest) -> Bundle:
     Raises
     ------
     InputError
-        When files of `run` are missing or changed since, or the network's input is not what a
-        board's preprocessing makes.
+        When files of `run` are missing or changed since, the network's input is not what a
+        board's preprocessing makes, or the kernel is not this network's or for this board.
+    VerificationError
+        When the vendor's graphs that the kernel was made of are not this network.
     """
     quantization = read_quantization(request.folder)
     _check_input(quantization, request.folder)
     _check_source(quantization, request.folder)
+    calibrated = gate.read_gate(
+        request.folder / gate.FILE_NAME, quantization.provenance["source"]["sha256"]
+    )
     network = quantization.network
-    if request.dpu_kernel is not None and network.int32_logits:
-        raise InputError(
-            f"{request.dpu_kernel}: a DPU kernel gives int8 logits, but this network leaves its "
-            "last layer to the CPU; quantize with --head dpu"
-        )
+    if request.vendor is not None:
+        positions.check_same(quantization, request.vendor)
+    board = read_board(request.board)
+    path = request.dpu_kernel
+    kernel = None if path is None else read_artifact(path, network, board)
     bundle = Bundle(
         name=request.name,
         alphabet=_alphabet(quantization, request),
@@ -68,7 +77,7 @@ def compile_bundle(request: CompileRequest) -> Bundle:
             network.int32_logits,
             network.logits_fix_point,
             quantization.logit_scale,
-            TEMPERATURE,
+            calibrated.temperature,
         ),
         golden=GoldenVectors.record(network, golden_inputs(quantization, request.folder)),
         manifest={
@@ -78,15 +87,19 @@ def compile_bundle(request: CompileRequest) -> Bundle:
             "calibration": quantization.provenance["calibration"],
             "method": quantization.provenance["method"],
             "accuracy": quantization.provenance["accuracy"],
-            "gate": None,
-            "scores": {"logit_scale": quantization.logit_scale, "temperature": TEMPERATURE},
+            "scores": {
+                "logit_scale": quantization.logit_scale,
+                "temperature": calibrated.temperature,
+                "gate": calibrated.as_json(),
+            },
             "files": {
                 name: sha256_of(request.folder / name)
                 for name in _RECORDED
                 if (request.folder / name).is_file()
-            },
+            }
+            | calibrated.files,
         },
-        dpu_kernel=_kernel(request.dpu_kernel),
+        dpu=kernel,
     )
     write_bundle(request.output, bundle)
     written = read_bundle(request.output)
@@ -142,15 +155,3 @@ def _alphabet(quantization: Quantization, request: CompileRequest) -> Alphabet:
             f"{has}; give the characters in order with --alphabet"
         )
     return found
-
-
-def _kernel(path: Path | None) -> bytes:
-    if path is None:
-        return b""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    if not data.startswith(b"\x7fELF"):
-        raise InputError(f"{path}: is no ELF file; give what dnnc wrote (dpu_NAME_0.elf)")
-    return data

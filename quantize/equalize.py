@@ -22,7 +22,10 @@ from quantize.ir import Graph, Node, Op, constant
 _BETWEEN = (Op.AVG_POOL, Op.MAX_POOL)
 _HOMOGENEOUS = (Activation.NONE, Activation.RELU, Activation.LEAKY_RELU)
 _CLIPS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)  # shares of a channel's largest magnitude
-_LARGEST = 16.0  # factor by which one channel may differ from its tensor
+# Factors by which one channel may differ from its tensor. A few channels far below the others are
+# all but dead, and not worth steps of the weights; many of them are a badly conditioned network.
+_LARGEST, _LARGEST_OF_MANY = 16.0, 1024.0
+_MANY = 0.2
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,11 @@ def _factors(ranges: Float, strength: float) -> Float:
     largest = float(ranges.max())
     if largest <= 0:
         return np.ones_like(ranges)
-    relative = np.maximum(ranges / largest, 1 / _LARGEST) ** -strength
+    shares = ranges / largest
+    alive = shares > 0
+    many = np.mean(shares[alive] < 1 / _LARGEST) > _MANY
+    lowest = np.where(alive & many, 1 / _LARGEST_OF_MANY, 1 / _LARGEST)
+    relative = np.maximum(shares, lowest) ** -strength
     widest = float((ranges * relative).max())
     end = HIGHEST / 2.0 ** np.round(np.log2(HIGHEST / widest))
     return np.asarray(relative * end / widest)

@@ -4,6 +4,7 @@ A convolution is one matrix product over im2col columns (Chellapilla et al. 2006
 fast on any machine.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -54,6 +55,14 @@ def shapes(graph: Graph) -> Shapes:
     """Shape of every node's output for a batch of 1, found by running zeros through the graph."""
     zeros = np.zeros((1, *graph.input_shape), np.float32)
     return {name: value.shape for name, value in values(graph, zeros).items()}
+
+
+def largest_map(graph: Graph) -> int:
+    """Return how many values the largest computed tensor has, for one input."""
+    found = shapes(graph)
+    return max(
+        math.prod(found[name]) for name, node in graph.nodes.items() if node.op is not Op.CONST
+    )
 
 
 def evaluate(node: Node, inputs: Sequence[Array]) -> Array:
@@ -186,6 +195,15 @@ def _reshape(node: Node, x: Any) -> Any:
     return x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(node.ints("shape"))])
 
 
+def _unknown(node: Node, *x: Any) -> Any:
+    """Zeros: a graph with such a node has shapes, and no values."""
+    if "shape" in node.attributes:
+        return np.zeros(node.ints("shape"))
+    if node.flag("keeps_shape") and x:
+        return np.zeros_like(x[0])
+    raise ValueError("the size of its output is not known")
+
+
 _OPERATORS: dict[Op, Callable[..., Any]] = {
     Op.IDENTITY: lambda node, x: x,
     Op.CONV: _conv,
@@ -210,4 +228,5 @@ _OPERATORS: dict[Op, Callable[..., Any]] = {
     Op.TRANSPOSE: lambda node, x: x.transpose(node.ints("perm")),
     Op.RESHAPE: _reshape,
     Op.SQUEEZE: _squeeze,
+    Op.UNKNOWN: _unknown,
 }

@@ -30,7 +30,9 @@ def half_up(x: Float) -> Float:
 
 def half_away_from_zero(x: Float) -> Float:
     """Round half away from zero, sign(x)·floor(|x| + ½), as C's round: weights and biases."""
-    return np.asarray(np.copysign(np.floor(np.abs(x) + x.dtype.type(0.5)), x))
+    # The number below ½, because ½ plus the number below it would be rounded to 1.
+    below = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
+    return np.asarray(np.copysign(np.floor(np.abs(x) + below), x))
 
 
 def to_integers(x: Float, fix_point: int, rounding: Rounding) -> npt.NDArray[np.int8]:

@@ -124,14 +124,18 @@ def read(path: Path) -> Any:
 
 
 def array_of(node: Any) -> Array:
-    """Return the array of a Const node.
+    """Return the array of a Const node."""
+    return array_of_tensor(node.attr["value"].tensor, node.name)
 
-    Where a TensorProto lists fewer values than its shape has, the last one is repeated.
+
+def array_of_tensor(tensor: Any, name: str) -> Array:
+    """Return the array of a TensorProto that belongs to the node ``name``.
+
+    Where it lists fewer values than its shape has, the last one is repeated.
     """
-    tensor = node.attr["value"].tensor
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     if tensor.dtype not in _TYPES:
-        raise GraphError(f"constant {node.name!r} is of TensorFlow's data type {tensor.dtype}")
+        raise GraphError(f"constant {name!r} is of TensorFlow's data type {tensor.dtype}")
     dtype, field = _TYPES[tensor.dtype]
     if tensor.tensor_content:
         return np.frombuffer(tensor.tensor_content, dtype).reshape(shape).copy()

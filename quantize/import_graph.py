@@ -1,13 +1,27 @@
 """Read a float network from a file into the IR, whichever of the two formats it is."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_runtime.errors import GraphError
-from quantize.import_onnx import import_onnx
-from quantize.import_tf import import_tf
+from quantize.import_onnx import OnnxImporter, read_onnx
+from quantize.import_tf import TensorFlowImporter, read_tf
 from quantize.ir import Graph
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A graph in which what the quantizer does not know stands as UNKNOWN nodes.
+
+    behind : name and operator of every node of the file that follows the output
+    names : of all nodes of the file; an importer adds others, which change layouts
+    """
+
+    graph: Graph
+    behind: tuple[tuple[str, str], ...]
+    names: frozenset[str]
 
 
 def import_graph(
@@ -27,15 +41,30 @@ def import_graph(
         When the file is no such graph, lacks a node, holds an operator that the quantizer does
         not know, or weights that are not finite. The message names the file and the node.
     """
+    graph = _importer(path, strict=True).graph(input_node, output_node)
+    _check_finite(path, graph)
+    return graph
+
+
+def survey(path: Path, input_node: str | None = None, output_node: str | None = None) -> Survey:
+    """Read a model as `import_graph` does, and go on where a node is not understood."""
+    importer = _importer(path, strict=False)
+    graph = importer.graph(input_node, output_node)
+    _check_finite(path, graph)
+    return Survey(graph, tuple(importer.behind()), frozenset(importer.inputs))
+
+
+def _importer(path: Path, strict: bool) -> TensorFlowImporter | OnnxImporter:
     if not path.is_file():
         raise GraphError(f"{path}: no such model file")
     if path.suffix == ".pb":
-        read = import_tf
-    elif path.suffix == ".onnx":
-        read = import_onnx
-    else:
-        raise GraphError(f"{path}: expected a frozen graph .pb or a float model .onnx")
-    graph = read(path, input_node, output_node)
+        return read_tf(path, strict)
+    if path.suffix == ".onnx":
+        return read_onnx(path, strict)
+    raise GraphError(f"{path}: expected a frozen graph .pb or a float model .onnx")
+
+
+def _check_finite(path: Path, graph: Graph) -> None:
     for node in graph.nodes.values():
         value = node.value
         floating = value is not None and np.issubdtype(value.dtype, np.floating)
@@ -44,4 +73,3 @@ def import_graph(
                 f"{path}: constant {node.name!r} holds NaN or infinity; train again, and freeze "
                 "a checkpoint whose loss is finite"
             )
-    return graph

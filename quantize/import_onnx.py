@@ -25,8 +25,8 @@ from quantize.onnx_operators import (
 )
 
 
-def import_onnx(path: Path, input_node: str | None, output_node: str | None) -> Graph:
-    """Read a .onnx; see `quantize.import_graph.import_graph`."""
+def read_onnx(path: Path, strict: bool) -> "OnnxImporter":
+    """Read a .onnx; see `quantize.import_graph`."""
     try:
         model = onnx.load(str(path))
     except Exception:  # protobuf's DecodeError has no stable home
@@ -35,12 +35,29 @@ def import_onnx(path: Path, input_node: str | None, output_node: str | None) -> 
         ) from None
     if not model.graph.node:
         raise GraphError(f"{path}: holds no nodes; it is no ONNX model")
-    return _Importer(path, model.graph).graph(input_node, output_node)
+    return OnnxImporter(path, model if strict else _with_shapes(model), strict)
 
 
-class _Importer:
-    def __init__(self, path: Path, graph: Any) -> None:
-        self.path = path
+def _with_shapes(model: Any) -> Any:
+    """Return the model with the shapes of its tensors, as far as ONNX can infer them."""
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except Exception:  # of operators that ONNX itself does not know
+        return model
+
+
+class OnnxImporter:
+    """Turns the nodes of one ONNX graph into the IR; not ``strict``, it passes unknown ones on."""
+
+    def __init__(self, path: Path, model: Any, strict: bool) -> None:
+        graph = model.graph
+        self.path, self.strict = path, strict
+        self.output = ""
+        self.shapes = {
+            plain_name(each.name): [d.dim_value or 1 for d in each.type.tensor_type.shape.dim]
+            for each in (*graph.input, *graph.value_info, *graph.output)
+            if each.type.tensor_type.HasField("shape")
+        }
         self.constants = {
             plain_name(each.name): importing.as_float32(numpy_helper.to_array(each))
             for each in graph.initializer
@@ -51,24 +68,39 @@ class _Importer:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 value = numpy_helper.to_array(node.attribute[0].t)
                 self.constants[name] = importing.as_float32(value)
+        self.inputs = {
+            name: [plain_name(each) for each in node.input] for name, node in self.nodes.items()
+        }
         self.tensors: dict[str, str] = {}  # source tensor → IR node that consumers read
 
     def graph(self, input_node: str | None, output_node: str | None) -> Graph:
-        inputs = {
-            name: [plain_name(each) for each in node.input] for name, node in self.nodes.items()
-        }
+        """Return the graph from an input to an output; see `quantize.import_graph`."""
+        ops = {name: node.op_type for name, node in self.nodes.items()}
         candidates = [name for name in self.placeholders if name not in self.constants]
-        softmaxes = [name for name, node in self.nodes.items() if node.op_type == "Softmax"]
         source = importing.choose_input(self.path, input_node, candidates)
-        output = importing.choose_output(self.path, output_node, inputs, softmaxes)
-        order = importing.needed_order(self.path, source, output, self._feeds)
+        self.output = importing.choose_output(self.path, output_node, self.inputs, ops)
+        order = importing.needed_order(self.path, source, self.output, self._feeds)
         made: list[Node] = []
         for name in order:
             made += self._convert(name, source)
             self.tensors[name] = made[-1].name
-        return Graph.of(made, source, self.tensors[output])
+        return Graph.of(made, source, self.tensors[self.output])
+
+    def behind(self) -> list[tuple[str, str]]:
+        """List name and operator of what follows the output that was chosen."""
+        names = importing.following(self.output, self.inputs)
+        return [(name, self.nodes[name].op_type) for name in names]
 
     def _feeds(self, name: str) -> list[str]:
+        try:
+            return self._data_of(name)
+        except importing.UnsupportedNodeError:
+            if self.strict:
+                raise
+        return [each for each in self.inputs[name] if each]
+
+    def _data_of(self, name: str) -> list[str]:
+        """List the tensors that carry data into a node."""
         if name in self.constants or name in self.placeholders:
             return []
         node = self.nodes.get(name)
@@ -81,12 +113,33 @@ class _Importer:
         return [plain_name(each) for each in node.input[:count] if each]
 
     def _convert(self, name: str, source: str) -> list[Node]:
+        try:
+            self._data_of(name)
+            return self._converted(name, source)
+        except importing.UnsupportedNodeError as error:
+            if self.strict:
+                raise
+            return self._unknown(name, error)
+
+    def _unknown(self, name: str, error: importing.UnsupportedNodeError) -> list[Node]:
+        fed = tuple(self.tensors[each] for each in self._feeds(name))
+        node = importing.unknown_node(error, fed)
+        if name in self.shapes:
+            node = node.with_attributes(shape=tuple(self.shapes[name]))
+        first = next(iter(self._feeds(name)), "")
+        given = () if first in self.constants else self.shapes.get(first, ())
+        if len(self.shapes.get(name, ())) != 4 or len(given) != 4:
+            return [node]
+        _, *size = self.shapes[name]
+        return importing.in_nchw(node.with_attributes(shape=(1, *size[1:], size[0])))
+
+    def _converted(self, name: str, source: str) -> list[Node]:
         if name in self.constants:
             return [constant(name, self.constants[name])]
         if name in self.placeholders:
             if name != source:
-                raise GraphError(
-                    f"{self.path}: needs a second input {name!r}; export the inference graph"
+                raise importing.misused(
+                    self.path, name, "input", "is a second input; export the inference graph"
                 )
             return self._input(name)
         inputs = tuple(self.tensors[each] for each in self._feeds(name))

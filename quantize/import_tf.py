@@ -16,40 +16,59 @@ from quantize import graph_def, importing, tf_training
 from quantize.ir import Attribute, Graph, Node, Op, constant
 
 
-def import_tf(path: Path, input_node: str | None, output_node: str | None) -> Graph:
-    """Read a .pb; see `quantize.import_graph.import_graph`."""
-    nodes = {node.name: node for node in graph_def.read(path).node}
-    return _Importer(path, nodes).graph(input_node, output_node)
+def read_tf(path: Path, strict: bool) -> "TensorFlowImporter":
+    """Read a .pb; see `quantize.import_graph`."""
+    return TensorFlowImporter(path, {node.name: node for node in graph_def.read(path).node}, strict)
 
 
 def _producer(name: str) -> str:
     return name.removeprefix("^").partition(":")[0]
 
 
-class _Importer:
-    def __init__(self, path: Path, nodes: dict[str, Any]) -> None:
-        self.path, self.nodes = path, nodes
+class TensorFlowImporter:
+    """Turns the nodes of one GraphDef into the IR; not ``strict``, it passes unknown ones on."""
+
+    def __init__(self, path: Path, nodes: dict[str, Any], strict: bool) -> None:
+        self.path, self.nodes, self.strict = path, nodes, strict
+        self.inputs = {
+            name: [_producer(each) for each in node.input] for name, node in nodes.items()
+        }
+        self.output = ""
         self.tensors: dict[str, str] = {}  # source node → IR node that consumers read
 
     def graph(self, input_node: str | None, output_node: str | None) -> Graph:
+        """Return the graph from an input to an output; see `quantize.import_graph`."""
         nodes = self.nodes
-        inputs = {name: [_producer(each) for each in node.input] for name, node in nodes.items()}
-        softmaxes = [name for name, node in nodes.items() if node.op == "Softmax"]
+        ops = {name: node.op for name, node in nodes.items()}
         placeholders = [
             name
             for name, node in nodes.items()
             if node.op == "Placeholder" and node.attr["dtype"].type in _FLOATING
         ]
         source = importing.choose_input(self.path, input_node, placeholders)
-        output = importing.choose_output(self.path, output_node, inputs, softmaxes)
-        order = importing.needed_order(self.path, source, output, self._feeds)
+        self.output = importing.choose_output(self.path, output_node, self.inputs, ops)
+        order = importing.needed_order(self.path, source, self.output, self._feeds)
         made: list[Node] = []
         for name in order:
             made += self._convert(nodes[name], source)
             self.tensors[name] = made[-1].name
-        return Graph.of(made, source, self.tensors[output])
+        return Graph.of(made, source, self.tensors[self.output])
+
+    def behind(self) -> list[tuple[str, str]]:
+        """List name and operator of what follows the output that was chosen."""
+        names = importing.following(self.output, self.inputs)
+        return [(name, self.nodes[name].op) for name in names]
 
     def _feeds(self, name: str) -> list[str]:
+        try:
+            return self._data_of(name)
+        except importing.UnsupportedNodeError:
+            if self.strict:
+                raise
+        return [_producer(each) for each in self.nodes[name].input if not each.startswith("^")]
+
+    def _data_of(self, name: str) -> list[str]:
+        """List the nodes that carry data into a node."""
         node = self.nodes.get(name)
         if node is None:
             raise GraphError(f"{self.path}: node {name!r} is referred to but missing; freeze again")
@@ -60,26 +79,42 @@ class _Importer:
             raise importing.unsupported(self.path, name, node.op, _OPERATORS)
         data = [each for each in node.input if not each.startswith("^")]
         for each in data:
-            if ":" in each and not each.endswith(":0"):
-                raise GraphError(f"{self.path}: node {name!r} reads {each!r}, a second output")
+            # Of a Switch both outputs are its input; which side counts is known at the Merge.
+            switch = each.endswith(":1") and self._is_switch(_producer(each))
+            if ":" in each and not each.endswith(":0") and not switch:
+                raise self.error(node, f"reads {each!r}, a second output; use the first one")
         first, last = _DATA_INPUTS.get(node.op, (0, len(data)))
         return [_producer(each) for each in data[first:last]]
 
+    def _is_switch(self, name: str) -> bool:
+        return name in self.nodes and self.nodes[name].op == "Switch"
+
     def _convert(self, node: Any, source: str) -> list[Node]:
+        try:
+            self._data_of(node.name)
+            return self._converted(node, source)
+        except importing.UnsupportedNodeError as error:
+            if self.strict:
+                raise
+            return [importing.unknown_node(error, self._fed(node))]
+
+    def _fed(self, node: Any) -> tuple[str, ...]:
+        return tuple(self.tensors[name] for name in self._feeds(node.name))
+
+    def _converted(self, node: Any, source: str) -> list[Node]:
         if node.op == "Placeholder":
             if node.name != source:
-                raise GraphError(
-                    f"{self.path}: needs a second input {node.name!r}; freeze the inference graph"
-                )
+                raise self.error(node, "is a second input; freeze the inference graph")
             dims = node.attr["shape"].shape.dim
             return [importing.input_node(self.path, node.name, [d.size for d in dims])]
-        inputs = tuple(self.tensors[name] for name in self._feeds(node.name))
+        inputs = self._fed(node)
         if tf_training.passes_through(self.nodes, node) is not None:
             return [Node(node.name, Op.IDENTITY, inputs)]
         return _OPERATORS[node.op](self, node, inputs)
 
-    def error(self, node: Any, what: str) -> GraphError:
-        return GraphError(f"{self.path}: node {node.name!r} ({node.op}): {what}")
+    def error(self, node: Any, what: str) -> importing.UnsupportedNodeError:
+        """Return the error for a node that is used in a way that is not understood."""
+        return importing.misused(self.path, node.name, node.op, what)
 
     def ints(self, node: Any, index: int) -> tuple[int, ...]:
         """Return an operand that must be a constant of integers."""
@@ -102,14 +137,14 @@ class _Importer:
         raise self.error(pack, "only the batch of a shape may be computed")
 
 
-_Convert = Callable[[_Importer, Any, tuple[str, ...]], list[Node]]
+_Convert = Callable[[TensorFlowImporter, Any, tuple[str, ...]], list[Node]]
 
 
 def _plain(op: Op) -> _Convert:
     return lambda context, node, inputs: [Node(node.name, op, inputs)]
 
 
-def _spatial(context: _Importer, node: Any, key: str) -> tuple[bool, tuple[int, int]]:
+def _spatial(context: TensorFlowImporter, node: Any, key: str) -> tuple[bool, tuple[int, int]]:
     """Whether the node is NHWC, and an attribute's entries for height and width."""
     nhwc = node.attr["data_format"].s in (b"", b"NHWC")
     values = [int(v) for v in node.attr[key].list.i] or [1, 1, 1, 1]
@@ -119,7 +154,7 @@ def _spatial(context: _Importer, node: Any, key: str) -> tuple[bool, tuple[int, 
     return nhwc, (height, width)
 
 
-def _window_attributes(context: _Importer, node: Any) -> tuple[bool, dict[str, Attribute]]:
+def _window_attributes(context: TensorFlowImporter, node: Any) -> tuple[bool, dict[str, Attribute]]:
     """Whether the node is NHWC, and its strides and padding in the IR's terms."""
     nhwc, strides = _spatial(context, node, "strides")
     attributes: dict[str, Attribute] = {"strides": strides}
@@ -134,7 +169,7 @@ def _window_attributes(context: _Importer, node: Any) -> tuple[bool, dict[str, A
     return nhwc, attributes
 
 
-def _conv(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _conv(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     if _spatial(context, node, "dilations")[1] != (1, 1):
         raise context.error(node, "dilation is not supported; use a larger kernel")
     nhwc, attributes = _window_attributes(context, node)
@@ -143,7 +178,7 @@ def _conv(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     return [kernel, conv] if nhwc else [kernel, *importing.in_nchw(conv)]
 
 
-def _depthwise(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _depthwise(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     """[kh, kw, in, multiplier] becomes [in · multiplier, kh, kw, 1]."""
     if _spatial(context, node, "dilations")[1] != (1, 1):
         raise context.error(node, "dilation is not supported; use a larger kernel")
@@ -164,7 +199,7 @@ def _depthwise(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[N
     ]
 
 
-def _avg_pool(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _avg_pool(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     nhwc, kernel = _spatial(context, node, "ksize")
     if node.attr["padding"].s != b"VALID":
         raise context.error(node, "average pooling with padding is not supported; use VALID")
@@ -173,14 +208,14 @@ def _avg_pool(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[No
     return [pool] if nhwc else importing.in_nchw(pool)
 
 
-def _max_pool(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _max_pool(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     kernel = _spatial(context, node, "ksize")[1]
     nhwc, attributes = _window_attributes(context, node)
     pool = Node(node.name, Op.MAX_POOL, inputs, attributes | {"kernel": kernel})
     return [pool] if nhwc else importing.in_nchw(pool)
 
 
-def _pad(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _pad(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     amounts = context.ints(node, 1)
     if len(node.input) > 2 and np.any(graph_def.array_of(context.nodes[_producer(node.input[2])])):
         raise context.error(node, "only padding by zero is supported")
@@ -189,17 +224,17 @@ def _pad(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     return [Node(node.name, Op.PAD, inputs, {"pads": amounts[2:6]})]
 
 
-def _concat(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _concat(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     (axis,) = context.ints(node, 0 if node.op == "Concat" else len(inputs))
     return [Node(node.name, Op.CONCAT, inputs, {"axis": axis})]
 
 
-def _leaky_relu(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _leaky_relu(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     alpha = float(node.attr["alpha"].f) if "alpha" in node.attr else 0.2  # TensorFlow's default
     return [Node(node.name, Op.LEAKY_RELU, inputs, {"alpha": alpha})]
 
 
-def _matmul(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _matmul(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     if node.attr["transpose_a"].b:
         raise context.error(node, "a transposed left side is not supported")
     if not node.attr["transpose_b"].b:
@@ -208,13 +243,13 @@ def _matmul(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node
     return [turned, Node(node.name, Op.DENSE, (inputs[0], turned.name))]
 
 
-def _bias_add(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _bias_add(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     add = Node(node.name, Op.ADD, inputs)
     nhwc = node.attr["data_format"].s in (b"", b"NHWC")
     return [add] if nhwc else importing.in_nchw(add)
 
 
-def _batch_norm(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _batch_norm(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     if node.attr["is_training"].b:
         raise context.error(node, "is in training mode; freeze the inference graph")
     attributes = {"epsilon": float(node.attr["epsilon"].f)}
@@ -223,7 +258,7 @@ def _batch_norm(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[
     return [norm] if nhwc else importing.in_nchw(norm)
 
 
-def _mean(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _mean(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     attributes: dict[str, Attribute] = {
         "axes": context.ints(node, 1),
         "keep_dims": bool(node.attr["keep_dims"].b),
@@ -231,15 +266,15 @@ def _mean(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     return [Node(node.name, Op.MEAN, inputs, attributes)]
 
 
-def _reshape(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _reshape(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     return [Node(node.name, Op.RESHAPE, inputs, {"shape": context.ints(node, 1)})]
 
 
-def _transpose(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _transpose(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     return [Node(node.name, Op.TRANSPOSE, inputs, {"perm": context.ints(node, 1)})]
 
 
-def _squeeze(context: _Importer, node: Any, inputs: tuple[str, ...]) -> list[Node]:
+def _squeeze(context: TensorFlowImporter, node: Any, inputs: tuple[str, ...]) -> list[Node]:
     axes = tuple(int(v) for v in node.attr["squeeze_dims"].list.i)
     return [Node(node.name, Op.SQUEEZE, inputs, {"axes": axes})]
 
@@ -257,7 +292,8 @@ _OPERATORS: dict[str, _Convert] = {
         constant(node.name, importing.as_float32(graph_def.array_of(node)))
     ],
     **dict.fromkeys(
-        ("Identity", "StopGradient", "PreventGradient", "CheckNumerics"), _plain(Op.IDENTITY)
+        ("Identity", "StopGradient", "PreventGradient", "CheckNumerics", "EnsureShape"),
+        _plain(Op.IDENTITY),
     ),
     "Conv2D": _conv,
     "DepthwiseConv2dNative": _depthwise,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import GraphError
-from quantize.ir import Array, Node, Op
+from quantize.ir import Array, Attribute, Node, Op
 
 INPUT_NAME = "input_real"
 LOGITS_NAME = "discriminator/dense/BiasAdd"
@@ -40,6 +40,10 @@ _INSTEAD = {
         ("VariableV2", "VarHandleOp", "ReadVariableOp"),
         "freeze the graph: its weights must be constants",
     ),
+    **dict.fromkeys(
+        ("PartitionedCall", "StatefulPartitionedCall", "If", "StatelessIf", "While", "Loop"),
+        "freeze the inference graph, with functions inlined and without branches",
+    ),
     **dict.fromkeys(("ReduceMax", "GlobalMaxPool", "Max"), "use MaxPool with a kernel as the map"),
     **dict.fromkeys(("Sum", "ReduceSum"), "use a mean over height and width"),
     **dict.fromkeys(
@@ -47,8 +51,26 @@ _INSTEAD = {
         "use a convolution of its own for each branch",
     ),
 }
+# Operators without a counterpart in the IR whose output is as large as their input.
+_ELEMENTWISE = frozenset(
+    {
+        *("Abs", "Ceil", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LRN"),
+        *("Log", "LogSoftmax", "Neg", "PRelu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Cos"),
+        *("Softplus", "Softsign", "Sqrt", "Square", "Swish", "Tanh", "Clip", "Pow", "Mish"),
+    }
+)
+# What makes a decision of logits; a graph that ends there is cut before it.
+_DECISIONS = frozenset({"ArgMax", "Cast", "LogSoftmax", "TopK", "TopKV2"})
 TO_NHWC = (0, 2, 3, 1)
 TO_NCHW = (0, 3, 1, 2)
+
+
+class UnsupportedNodeError(GraphError):
+    """A node that no importer understands; ``advice`` says what to use instead."""
+
+    def __init__(self, path: Path, name: str, op: str, what: str, advice: str) -> None:
+        super().__init__(f"{path}: node {name!r}{what}{advice}")
+        self.name, self.op, self.advice = name, op, advice
 
 
 def find(path: Path, wanted: str, names: Collection[str], option: str) -> str:
@@ -77,13 +99,29 @@ def choose_input(path: Path, wanted: str | None, candidates: Sequence[str]) -> s
 
 
 def choose_output(
-    path: Path, wanted: str | None, inputs: Mapping[str, Sequence[str]], softmaxes: Sequence[str]
+    path: Path, wanted: str | None, inputs: Mapping[str, Sequence[str]], ops: Mapping[str, str]
 ) -> str:
-    """Choose the node to end at; ``inputs`` maps every node to those that feed it."""
+    """Choose the node to end at, before any decision such as ArgMax.
+
+    Parameters
+    ----------
+    inputs, ops : of every node, those that feed it and its operator
+    """
+    chosen = above = _chosen_output(path, wanted, inputs, ops)
+    while ops.get(above) == "Identity" or ops.get(above) in _DECISIONS:
+        decides, above = ops[above] in _DECISIONS, inputs[above][0]
+        chosen = above if decides else chosen
+    return chosen
+
+
+def _chosen_output(
+    path: Path, wanted: str | None, inputs: Mapping[str, Sequence[str]], ops: Mapping[str, str]
+) -> str:
     if wanted is not None:
         return find(path, wanted, inputs.keys(), "--output-node")
     if LOGITS_NAME in inputs:
         return LOGITS_NAME
+    softmaxes = [name for name, op in ops.items() if op == "Softmax"]
     if len(softmaxes) == 1:
         return softmaxes[0]
     used = {name for each in inputs.values() for name in each}
@@ -119,7 +157,20 @@ def needed_order(
     return list(order)
 
 
-def unsupported(path: Path, name: str, op: str, supported: Collection[str]) -> GraphError:
+def misused(path: Path, name: str, op: str, advice: str) -> UnsupportedNodeError:
+    """Return the error for an operator that is known, but not in this form."""
+    return UnsupportedNodeError(path, name, op, f" ({op}): ", advice)
+
+
+def unknown_node(error: UnsupportedNodeError, inputs: tuple[str, ...]) -> Node:
+    """Make the node that stands for one that no importer understands."""
+    attributes: dict[str, Attribute] = {"kind": error.op, "advice": error.advice}
+    return Node(
+        error.name, Op.UNKNOWN, inputs, attributes | {"keeps_shape": error.op in _ELEMENTWISE}
+    )
+
+
+def unsupported(path: Path, name: str, op: str, supported: Collection[str]) -> UnsupportedNodeError:
     """Return the error for an operator that no importer knows, with what to use instead."""
     advice = _INSTEAD.get(op)
     if advice is None:
@@ -129,9 +180,8 @@ def unsupported(path: Path, name: str, op: str, supported: Collection[str]) -> G
             if near
             else (f"it knows {', '.join(sorted(supported))}")
         )
-    return GraphError(
-        f"{path}: node {name!r}: operator {op} is not supported by the quantizer; {advice}"
-    )
+    what = f": operator {op} is not supported by the quantizer; "
+    return UnsupportedNodeError(path, name, op, what, advice)
 
 
 def input_node(path: Path, name: str, shape: Sequence[int | None]) -> Node:
@@ -160,3 +210,14 @@ def in_nchw(node: Node) -> list[Node]:
     inner = Node(node.name, node.op, (before.name, *node.inputs[1:]), node.attributes)
     after = Node(f"{node.name}/to_nchw", Op.TRANSPOSE, (node.name,), {"perm": TO_NCHW})
     return [before, inner, after]
+
+
+def following(output: str, inputs: Mapping[str, Sequence[str]]) -> list[str]:
+    """List the nodes behind an output, in the file's order: what a cut there leaves out."""
+    behind = {output}
+    grown = True
+    while grown:
+        more = {name for name, given in inputs.items() if behind.intersection(given)} - behind
+        behind |= more
+        grown = bool(more)
+    return [name for name in inputs if name in behind and name != output]

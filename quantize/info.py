@@ -7,10 +7,13 @@ from typing import Any
 
 from tabulate import tabulate
 
-from edge_runtime.bundle import read_bundle
+from edge_runtime.bundle import Bundle, read_bundle
+from edge_runtime.dpu_kernel import DpuKernel
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
+from edge_runtime.scores import decimal
 from quantize import artifacts
+from quantize.vendor.info import SUFFIXES, describe_artifact, facts_table
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def cost(layer: Layer, shape: tuple[int, int, int]) -> LayerCost:
 
 
 def describe(path: Path) -> str:
-    """Describe a bundle, a quantization.json, or the folder that holds one.
+    """Describe a bundle, a quantization.json or its folder, or what a vendor's compiler wrote.
 
     Raises
     ------
@@ -43,14 +46,20 @@ def describe(path: Path) -> str:
             "bundle": f"{bundle.name}, {path.stat().st_size:,} bytes",
             "alphabet": "".join(bundle.alphabet.symbols),
             "golden vectors": len(bundle.golden.inputs),
-            "DPU kernel": f"{len(bundle.dpu_kernel):,} bytes" if bundle.dpu_kernel else "none",
+            **_scores(bundle),
+            "DPU kernel": _kernel(bundle.dpu),
         }
         keys = ("board", "method", "created_by")
         facts |= {key: bundle.manifest[key] for key in keys if key in bundle.manifest}
-        return f"{_facts(facts)}\n\n{_table(bundle.network)}"
+        return f"{facts_table(facts)}\n\n{_table(bundle.network)}"
+    if path.suffix in SUFFIXES:
+        return describe_artifact(path)
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and path.name != artifacts.JSON_NAME:
-        raise InputError(f"{path}: expected a bundle .egb, a quantization.json or its folder")
+        raise InputError(
+            f"{path}: expected a bundle .egb, a quantization.json or its folder, an ELF file .elf "
+            "or .so of dnnc, or an .xmodel"
+        )
     quantization = artifacts.read_quantization(folder)
     provenance, alphabet = quantization.provenance, quantization.alphabet
     errors = provenance["logit_errors"].items()
@@ -63,12 +72,18 @@ def describe(path: Path) -> str:
         **_accuracy(provenance["accuracy"]),
     }
     table = _table(quantization.network, provenance["analysis"])
-    return f"{_facts(facts)}\n\n{table}"
+    return f"{facts_table(facts)}\n\n{table}"
 
 
-def _facts(facts: dict[str, Any]) -> str:
-    width = max(map(len, facts))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())
+def _scores(bundle: Bundle) -> dict[str, str]:
+    temperature = f"{bundle.temperature:g}"
+    if bundle.threshold is None:
+        return {"temperature": temperature, "threshold": "none: p_real is not calibrated"}
+    accepted = bundle.manifest["scores"]["gate"]["acceptance"]
+    threshold = (
+        f"p_real >= {decimal(bundle.threshold)} accepts {100 * accepted:.0f} % of characters"
+    )
+    return {"temperature": temperature, "threshold": threshold}
 
 
 def _accuracy(found: dict[str, Any] | None) -> dict[str, str]:
@@ -109,6 +124,16 @@ def _table(network: IntegerNetwork, analysis: dict[str, Any] | None = None) -> s
     if analysis:
         headers += ["saturated", "SNR", "agreement alone"]
     return tabulate(rows, headers, tablefmt="simple", intfmt=",")
+
+
+def _kernel(found: DpuKernel | None) -> str:
+    if found is None:
+        return "none"
+    target = f"{found.target} {found.fingerprint}".rstrip()
+    return (
+        f"{found.kernel}, {found.kind} of {len(found.artifact):,} bytes for {target}: "
+        f"{found.input_node} → {found.output_node}"
+    )
 
 
 def _columns(layer: Layer) -> list[Any]:

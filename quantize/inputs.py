@@ -83,18 +83,21 @@ def calibration_from_npz(path: Path, shape: Shape) -> Calibration:
     return Calibration(values, None)
 
 
-def choose_calibration(
-    path: Path, images: list[LabeledImage], alphabet: Alphabet, count: int, seed: int
-) -> list[LabeledImage]:
-    """Choose ``count`` of the images of ``path`` (all, if it has fewer), spread evenly over it.
+def calibration_candidates(path: Path, images: list[LabeledImage]) -> list[LabeledImage]:
+    """List what may be calibrated on: of a manifest with splits (at ``path``) only ``train``."""
+    return select_split(path, images, "train") if any(i.split for i in images) else images
 
-    Of a manifest with splits only ``train`` is used. Every source (photographs, handwriting, drawn
+
+def choose_calibration(
+    images: list[LabeledImage], alphabet: Alphabet, count: int, seed: int
+) -> list[LabeledImage]:
+    """Choose ``count`` of the candidates (all, if there are fewer), spread evenly over them.
+
+    Every source (photographs, handwriting, drawn
     characters) has an equal share, or all that it has: the many drawn ones must not decide alone
     what fits photographs. Images of a source are listed class by class; one is drawn from each of
     equal stretches of that list, so that every class has its share.
     """
-    if any(image.split for image in images):
-        images = select_split(path, images, "train")
     if len(images) <= count:
         return images
     rng = np.random.default_rng(seed)
@@ -142,21 +145,48 @@ def held_out(images: list[LabeledImage]) -> list[LabeledImage]:
     return images
 
 
-def check_disjoint(calibration: Sequence[LabeledImage], apart: Sequence[LabeledImage]) -> None:
-    """Raise `InputError` where an image of one list is byte for byte one of the other.
+def check_disjoint(
+    candidates: Sequence[LabeledImage],
+    chosen: Sequence[LabeledImage],
+    apart: Sequence[LabeledImage],
+) -> None:
+    """Raise `InputError` where a calibration image is byte for byte a held-out one.
 
-    The hashes of calibration images come from their files; those of held-out images from their
-    manifest, or from the file where it has none.
+    Candidates that were not chosen count as well: whether an overlap is found must not hang on the
+    sample. The hashes of chosen images come from their files; those of others and of held-out
+    images from their manifest, or from the file where it has none.
     """
     known = {image.sha256 or sha256_of(image.path): image for image in apart}
-    for image in tqdm(calibration, desc="compare with held-out images", disable=None, leave=False):
-        other = known.get(sha256_of(image.path))
+    read = {image.path for image in chosen}
+    rows = candidates if known else ()
+    for image in tqdm(rows, desc="compare with held-out images", disable=None, leave=False):
+        recorded = "" if image.path in read else image.sha256
+        other = known.get(recorded or sha256_of(image.path))
         if other is not None:
-            what = f"{other.split} image" if other.split else "held-out image"
-            raise InputError(
-                f"{image.path}: is the same image as the {what} {other.path}; "
-                "calibration must not see it, remove it from the calibration images"
-            )
+            raise InputError(_overlap(f"{image.path}:", other, "remove it from the calibration"))
+
+
+def check_array_disjoint(path: Path, values: Any, apart: Sequence[LabeledImage]) -> None:
+    """Raise `InputError` where an input of an .npz is a held-out image, as preprocessing gives it.
+
+    ``values`` are float32 [N, height, width, channels]; an array of another shape than our images
+    holds none of them.
+    """
+    if not apart or values.shape[1:] != (preprocess.SIDE, preprocess.SIDE, 1):
+        return
+    pixels = preprocess.to_float(_read([image.path for image in apart], "held-out images"))
+    known = {row.tobytes(): image for row, image in zip(pixels, apart, strict=True)}
+    for i, row in enumerate(values):
+        other = known.get((row + np.float32(0)).tobytes()) if row.any() else None  # no -0, no flat
+        if other is not None:
+            raise InputError(_overlap(f"{path}: input {i}", other, "remove it from the array"))
+
+
+def _overlap(where: str, other: LabeledImage, cure: str) -> str:
+    what = f"{other.split} image" if other.split else "held-out image"
+    return (
+        f"{where} is the same image as the {what} {other.path}; calibration must not see it, {cure}"
+    )
 
 
 def _read(paths: Sequence[Path], what: str) -> Int8:

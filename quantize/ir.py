@@ -43,6 +43,8 @@ class Op(StrEnum):
     TRANSPOSE(x)        perm
     RESHAPE(x)          shape, where -1 is what remains and 0 the input's own size
     SQUEEZE(x)          axes; none given: all of size 1 but the batch
+    UNKNOWN(x, …)       what the quantizer does not know, for `check` alone: kind and advice; shape
+                        where the file tells it; keeps_shape where it is that of the input
 
     ``activation`` is a value of `edge_runtime.layers.Activation`; absent is "none".
     """
@@ -72,6 +74,7 @@ class Op(StrEnum):
     TRANSPOSE = "Transpose"
     RESHAPE = "Reshape"
     SQUEEZE = "Squeeze"
+    UNKNOWN = "unknown"
 
 
 VIEWS = frozenset({Op.TRANSPOSE, Op.RESHAPE, Op.SQUEEZE})  # they move values, and change none

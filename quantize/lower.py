@@ -19,6 +19,7 @@ from quantize import fix_points
 from quantize.calibrate import FixPoints
 from quantize.fix_points import half_away_from_zero, to_integers
 from quantize.ir import Array, Graph, Node, Op
+from quantize.passes.fuse_activation import other_slope
 
 LAYER_OPS = (Op.CONV, Op.AVG_POOL, Op.MAX_POOL, Op.ADD, Op.CONCAT)
 _SUPPORTED = frozenset({Op.INPUT, Op.CONST, *LAYER_OPS})
@@ -43,6 +44,8 @@ def check_supported(graph: Graph) -> None:
 
 
 def _problem(graph: Graph, node: Node) -> str:
+    if other_slope(node):
+        return other_slope(node)
     if node.op not in _SUPPORTED:
         return (
             f"operator {node.op} cannot be quantized here; it must follow a convolution or dense "
@@ -51,6 +54,11 @@ def _problem(graph: Graph, node: Node) -> str:
     constant = [graph.value(name) is not None for name in node.inputs]
     if node.op is Op.CONV and not all(constant[1:]):
         return "its weights are computed, not constant"
+    if node.op is Op.CONV and not np.any(graph.value(node.inputs[1])):
+        return (
+            f"its weights {node.inputs[1]!r} are all zero, so that it ignores its input; freeze a "
+            "checkpoint that was trained"
+        )
     if node.op in (Op.ADD, Op.CONCAT) and any(constant):
         return f"operator {node.op} of a constant cannot be quantized here"
     if node.op is Op.CONCAT and node.number("axis") not in (3, -1):

@@ -152,8 +152,7 @@ def _fitting_inputs(graph: Graph, inputs: Float) -> Float:
     rest = inputs[np.arange(len(inputs)) % _JUDGED_SHARE != 0]
     if not len(rest):
         rest = inputs
-    largest = max(int(np.prod(shape)) for shape in execute.shapes(graph).values())
-    count = min(len(rest), _FITTED, max(1, _FLOATS // largest))
+    count = min(len(rest), _FITTED, max(1, _FLOATS // execute.largest_map(graph)))
     return np.asarray(rest[np.linspace(0, len(rest) - 1, count).round().astype(int)])
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edge_runtime.errors import GraphError
 from quantize import importing
 from quantize.ir import Array, Attribute, Node, Op
 
@@ -41,9 +40,9 @@ class SourceNode:
         """Its attributes as Python values."""
         return {each.name: onnx.helper.get_attribute_value(each) for each in self.proto.attribute}
 
-    def error(self, what: str) -> GraphError:
+    def error(self, what: str) -> importing.UnsupportedNodeError:
         """Return an error that names the node."""
-        return GraphError(f"{self.path}: node {self.name!r} ({self.proto.op_type}): {what}")
+        return importing.misused(self.path, self.name, self.proto.op_type, what)
 
     @property
     def layer(self) -> str:

@@ -119,8 +119,10 @@ def run(request: Request) -> Result:
             accuracy = quality.measure(graph, quantized.network, validation)
             if not settings.report_only:
                 quality.check_loss(accuracy, settings.max_accuracy_loss)
-        shown = calibration.values if validation is None else to_float(validation.inputs)
-        analysis = analyze(quantized, shown)
+        if validation is None:
+            analysis = analyze(quantized, calibration.values)
+        else:
+            analysis = analyze(quantized, to_float(validation.inputs), validation.labels)
     with _step("export"):
         model = export(quantized.network)
         probes = integer_inputs(quantized.network, calibration.values[:_CHECKED_INPUTS])
@@ -167,7 +169,7 @@ def _alphabet(request: Request, classes: int) -> Alphabet | None:
     if found is None and classes == len(ALPHABET_62):
         found = ALPHABET_62
     if found is None:
-        if request.uses_images or request.validation is not None:
+        if request.uses_images or request.validation or request.held_out:
             raise InputError(
                 f"{request.model}: has {classes} classes; say which characters they are, in "
                 "order, with --alphabet"
@@ -204,6 +206,7 @@ def _inputs(
         return [] if alphabet is None else find_labeled_images(path, alphabet)
 
     apart = [] if request.held_out is None else inputs.held_out(listed(request.held_out))
+    # Of a manifest that is calibrated on or validated on, the test images are held out as well.
     validation = None
     validation_source = request.validation
     if request.uses_images and validation_source is None and alphabet is not None:
@@ -212,16 +215,19 @@ def _inputs(
         inputs.check_image_shape(graph.input_shape, request.model)
         images, split = inputs.choose_validation(listed(validation_source))
         validation = inputs.read_validation(images, split, alphabet)
-        apart = [*apart, *images]
+        apart = [*apart, *images, *inputs.held_out(listed(validation_source))]
     if not request.uses_images or alphabet is None:
-        return inputs.calibration_from_npz(source, graph.input_shape), validation
+        calibration = inputs.calibration_from_npz(source, graph.input_shape)
+        inputs.check_array_disjoint(source, calibration.values, apart)
+        return calibration, validation
     inputs.check_image_shape(graph.input_shape, request.model)
+    candidates = inputs.calibration_candidates(source, listed(source))
     chosen = inputs.choose_calibration(
-        source, listed(source), alphabet, settings.calibration_count, settings.seed
+        candidates, alphabet, settings.calibration_count, settings.seed
     )
-    if source.suffix.lower() == ".csv" and inputs.has_split(listed(source), "train"):
+    if inputs.has_split(listed(source), "train"):
         apart = [*apart, *inputs.held_out(listed(source))]
-    inputs.check_disjoint(chosen, apart)
+    inputs.check_disjoint(candidates, chosen, apart)
     return inputs.calibration_from_images(chosen), validation
 
 

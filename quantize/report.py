@@ -6,6 +6,24 @@ from quantize.artifacts import ONNX_NAME
 from quantize.pipeline import Result
 
 
+def _finer_biases(result: Result) -> list[str]:
+    """Name the biases that are finer than their sums: board and evaluation graph differ there."""
+    quantization = result.quantization
+    rows = [
+        f"{name} ({row['fix_point']}, sums {row['integer_fix_point']})"
+        for name, row in quantization.fix_points().items()
+        if "integer_fix_point" in row
+    ]
+    if not rows:
+        return []
+    how = {
+        "board": "rounded half up as the vendor's compiler does; --bias evaluation reads them as "
+        "its evaluation graph does",
+        "evaluation": "read as the vendor's evaluation graph does, and not as a board",
+    }[quantization.provenance["settings"]["bias"]]
+    return [f"biases finer than their sums: {', '.join(rows)}; {how}"]
+
+
 def summary(result: Result, folder: Path) -> str:
     """Say what was made, how good it is and what was proved."""
     provenance = result.quantization.provenance
@@ -24,4 +42,5 @@ def summary(result: Result, folder: Path) -> str:
             f"ties {accuracy.ties.value:.2%} "
             f"(n = {accuracy.float_network.n:,}{' ' + accuracy.split if accuracy.split else ''})"
         )
+    lines += _finer_biases(result)
     return "\n".join([*lines, f"wrote {folder / 'quantization.json'}"])

@@ -15,15 +15,18 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.board import Board, read_board
+from edge_runtime.errors import SettingsError
+
 ROOT = Path(__file__).resolve().parent.parent
 CPP = ROOT / "edge_runtime/cpp"
-BOARDS = ROOT / "edge_runtime/boards"
-PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp"}
+PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp", "times.cpp", "backend.cpp"} | {
+    *("n2cube.cpp", "n2cube_library.cpp", "elf_exports.cpp", "vart.cpp"),  # DPUs
+}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]
 COMMON = [
@@ -31,6 +34,7 @@ COMMON = [
     *("-ffunction-sections", "-fdata-sections", "-pthread", "-D_FILE_OFFSET_BITS=64", *WARNINGS),
 ]
 SANITIZED = [
+    "-DEDGEGLYPH_TEST_BUILD",
     "-O1",
     "-g",
     "-fno-omit-frame-pointer",
@@ -48,6 +52,8 @@ class Toolchain:
     """Commands and flags of one build.
 
     sanitize : address and undefined-behaviour sanitizers instead of a stripped program
+    libraries : what the program alone is linked to
+    vart : flags of vart.cpp alone; none: without the back end vart
     """
 
     cxx: list[str]
@@ -55,6 +61,8 @@ class Toolchain:
     flags: list[str]
     link: list[str]
     sanitize: bool
+    libraries: list[str]
+    vart: list[str]
 
     @property
     def compile_flags(self) -> list[str]:
@@ -77,44 +85,63 @@ class Toolchain:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def toolchain(board: str, cxx: str | None, sanitize: bool) -> Toolchain:
+def toolchain(board: str, cxx: str | None, sanitize: bool, vart: str | None = None) -> Toolchain:
     """Read a board's description and find its compiler."""
-    path = BOARDS / f"{board}.toml"
-    if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in BOARDS.glob("*.toml")))
-        raise BuildError(f"no board {board!r}; there are {names}")
-    runtime = tomllib.loads(path.read_text("utf-8")).get("runtime")
-    if runtime is None:
-        raise BuildError(f"{path}: lacks the table [runtime]")
-    triple = runtime.get("zig_target")
+    runtime = read_board(board).runtime
     if cxx:
         command = shlex.split(cxx)
         ar = command[0].replace("clang++", "llvm-ar").replace("g++", "ar")
         archiver = [ar if shutil.which(ar) else "ar"]
-        flags = runtime.get("gcc_flags", [])
-    elif triple is None:
-        command, archiver, flags = ["g++"], ["ar"], runtime.get("gcc_flags", [])
+        flags = runtime.gcc_flags
+    elif not runtime.zig_target:
+        command, archiver, flags = ["g++"], ["ar"], runtime.gcc_flags
     else:
-        if importlib.util.find_spec("ziglang") is None:
+        if not has_zig():
             raise BuildError(
                 f"{board} needs a cross-compiler: pip install 'edgeglyph[runtime]' (zig), or name "
-                f"one with CXX, for example CXX={runtime['gcc_triple']}-g++"
+                f"one with CXX, for example CXX={runtime.gcc_triple}-g++"
             )
         zig = [sys.executable, "-m", "ziglang"]
-        command, archiver = [*zig, "c++", "-target", triple], [*zig, "ar"]
-        flags = runtime.get("zig_flags", [])
+        command, archiver = [*zig, "c++", "-target", runtime.zig_target], [*zig, "ar"]
+        flags = runtime.zig_flags
     if not shutil.which(command[0]):
         raise BuildError(f"{command[0]}: no such compiler; install g++, or name one with CXX")
     # zig links its own C++ library statically; GCC is told to, as boards often lack a new one.
     gcc = command[0] != sys.executable and "clang" not in command[0]
     static = ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL"]
-    link = static if gcc and not sanitize else []
-    return Toolchain(command, archiver, list(flags), link, sanitize)
+    link = static if gcc and not sanitize and not vart else []
+    libraries, vart_flags = ["-ldl"], list[str]()
+    if vart:
+        if not gcc:
+            raise BuildError(
+                "VART is built with GCC's C++ library: name the SDK's compiler, "
+                f"for example CXX={runtime.gcc_triple or 'aarch64-linux-gnu'}-g++"
+            )
+        root = Path(vart)
+        if not (root / "usr/include/vart/runner.hpp").is_file():
+            raise BuildError(f"{root}: no sysroot with VART (lacks usr/include/vart/runner.hpp)")
+        vart_flags = ["-DEDGEGLYPH_VART", "-isystem", str(root / "usr/include")]
+        libraries += [f"-L{root / 'usr/lib'}", "-lvart-runner", "-lxir"]
+    return Toolchain(command, archiver, list(flags), link, sanitize, libraries, vart_flags)
 
 
-def build(board: str, cxx: str | None, output: Path, sanitize: bool = False) -> Path:
+def has_zig() -> bool:
+    """Whether the PyPI package ziglang is installed."""
+    return importlib.util.find_spec("ziglang") is not None
+
+
+def find_compilers(board: Board) -> list[str]:
+    """Names of the compilers on this machine that build for a board, the default one first."""
+    gcc = f"{board.runtime.gcc_triple}-g++".removeprefix("-")
+    zig = ["zig"] if board.runtime.zig_target and has_zig() else []
+    return [*zig, *([gcc] if shutil.which(gcc) else [])]
+
+
+def build(
+    board: str, cxx: str | None, output: Path, sanitize: bool = False, vart: str | None = None
+) -> Path:
     """Build everything for a board into ``output``; return the program's path."""
-    tools = toolchain(board, cxx, sanitize)
+    tools = toolchain(board, cxx, sanitize, vart)
     objects = output / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     sources = sorted((CPP / "src").glob("*.cpp"))
@@ -130,7 +157,7 @@ def build(board: str, cxx: str | None, output: Path, sanitize: bool = False) -> 
         strip = [] if sanitize else ["-s", "-Wl,--gc-sections"]
         flags = [*tools.flags, "-pthread", *tools.link, *strip]
         flags += ["-fsanitize=address,undefined"] if sanitize else []
-        _replace(program, [*tools.cxx, *map(str, compiled), *flags, "-o"])
+        _replace(program, [*tools.cxx, *map(str, compiled), *flags, *tools.libraries, "-o"])
         measured = [str(objects / f"{s.stem}.o") for s in benches] + library
         _replace(bench, [*tools.cxx, *measured, *flags, "-o"])
         if not sanitize:  # a sanitized library would need its host to be one
@@ -147,6 +174,10 @@ def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
         for old in objects.glob("*.o"):
             old.unlink()
         stamp.write_text(tools.fingerprint())
+    stamp, wanted = objects / "vart", shlex.join(tools.vart)
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        (objects / "vart.o").unlink(missing_ok=True)
+        stamp.write_text(wanted)
     headers = [h for folder in ("src", "include", "bench") for h in (CPP / folder).glob("*.h")]
     newest = max(h.stat().st_mtime for h in headers)
 
@@ -160,7 +191,8 @@ def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
 
     def compile_one(source: Path) -> None:
         target = objects / f"{source.stem}.o"
-        _replace(target, [*tools.cxx, *tools.compile_flags, "-c", str(source), "-o"])
+        flags = [*tools.compile_flags, *(tools.vart if source.name == "vart.cpp" else [])]
+        _replace(target, [*tools.cxx, *flags, "-c", str(source), "-o"])
 
     compile_one(todo[0])  # alone: the first use of a zig target builds its C++ library
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -188,11 +220,16 @@ def main() -> int:
         "--output", type=Path, help="folder instead of edge_runtime/cpp/build/BOARD"
     )
     parser.add_argument("--sanitize", action="store_true", help="with sanitizers, for tests")
+    parser.add_argument(
+        "--vart", metavar="SYSROOT", help="build in the back end vart, with this Vitis AI sysroot"
+    )
     options = parser.parse_args()
     output = options.output or CPP / "build" / options.board
     try:
-        program = build(options.board, options.cxx or None, output, options.sanitize)
-    except BuildError as error:
+        program = build(
+            options.board, options.cxx or None, output, options.sanitize, options.vart or None
+        )
+    except (BuildError, SettingsError) as error:
         print(f"build_runtime: {error}", file=sys.stderr)
         return 2
     print(f"{os.path.relpath(program)}: {program.stat().st_size:,} bytes")

@@ -1,14 +1,23 @@
-"""Compare a quantization with ONNX Runtime's own, on the same calibration inputs and images.
+"""Compare a quantization with those of other tools, on the same calibration inputs and images.
 
-    python scripts/compare_quantizers.py --model model.onnx --quantized DIR --images manifest.csv
+    python scripts/compare_quantizers.py --model model.onnx --quantized DIR --images manifest.csv \
+        [--split test] [--quark ENVIRONMENT/bin/python]
 
-DIR is what `python -m quantize run` left. ONNX Runtime's static quantization is free in its scales
-(ours are powers of two); it is calibrated on DIR/calibration.npz, with one scale for each tensor.
+DIR is what `python -m quantize run` left; every tool is calibrated on DIR/calibration.npz.
+
+ONNX Runtime's static quantization is free in its scales (ours are powers of two); it has one for
+each tensor here. AMD Quark's preset XINT8 has powers of two. It is large, and wants versions of its
+own: ``--quark`` names the interpreter of an environment that has it::
+
+    python3 -m venv quark && quark/bin/pip install amd-quark torch onnxruntime
 """
 
 import argparse
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +34,18 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from tabulate import tabulate
 
 from edge_runtime.alphabet import classes_of
+from edge_runtime.console import run_command
+from edge_runtime.errors import InputError, MissingDependencyError
 from edge_runtime.images import read_gray
 from edge_runtime.labeled_images import find_labeled_images
+from edge_runtime.metrics import wilson
 from edge_runtime.preprocess import preprocess, to_float
 from quantize.artifacts import CALIBRATION_NAME, read_quantization
-from quantize.logits import tie_share
+from quantize.logits import count_ties
 from quantize.methods import run_integers
 
 BATCH = 64
+QUARK = Path(__file__).with_name("quantize_with_quark.py")
 
 
 class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -73,17 +86,32 @@ def by_onnx_runtime(model: Path, values: Any, method: Any, inputs: Any) -> Any:
         return logits(result, inputs)
 
 
-def main() -> None:
+def by_quark(python: Path, model: Path, values: Any, inputs: Any) -> tuple[Any, str]:
+    """Quantize with AMD Quark, XINT8, in its own environment; return logits and versions."""
+    with tempfile.TemporaryDirectory() as folder:
+        arrays, result = Path(folder) / "arrays.npz", Path(folder) / "logits.npz"
+        np.savez(arrays, calibration=values, inputs=inputs)
+        options = ("--model", model, "--arrays", arrays, "--output", result)
+        command = [str(each) for each in (python, QUARK, *options)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            raise InputError(f"{python}: not an interpreter ({error.strerror})") from None
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise MissingDependencyError(
+                f"{python}: AMD Quark failed ({reason}); it needs pip install amd-quark torch "
+                "onnxruntime in that environment"
+            )
+        with np.load(result) as archive:
+            return archive["logits"], str(archive["versions"])
+
+
+def compare(options: argparse.Namespace) -> int:
     """Print accuracy, agreement with float, and ties of every quantization."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, required=True, help="the float ONNX model")
-    parser.add_argument("--quantized", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--images", type=Path, required=True, help="labeled images")
-    parser.add_argument("--split", default=None, help="of a manifest")
-    options = parser.parse_args()
     quantization = read_quantization(options.quantized)
     if quantization.alphabet is None:
-        parser.error("the quantization has no alphabet")
+        raise InputError(f"{options.quantized}: has no alphabet, so its classes have no labels")
     images = find_labeled_images(options.images, quantization.alphabet, options.split)
     pixels = np.stack([preprocess(read_gray(image.path)) for image in images])
     labels = np.array(classes_of([image.label for image in images], quantization.alphabet))
@@ -91,21 +119,48 @@ def main() -> None:
         values = archive[archive.files[0]]
     inputs = to_float(pixels)
     exact = logits(options.model, inputs)
+    versions = f"onnxruntime {version('onnxruntime')}"
     found = {
-        f"ours, {quantization.provenance['method']}": run_integers(quantization.network, pixels)
+        "float": exact,
+        f"ours, {quantization.provenance['method']}": run_integers(quantization.network, pixels),
     }
+    if options.quark is not None:
+        z, theirs = by_quark(options.quark, options.model, values, inputs)
+        found["AMD Quark, XINT8"] = z
+        versions += f"; Quark's environment: {theirs}"
     for title, method in (
         ("ONNX Runtime, MinMax", CalibrationMethod.MinMax),
         ("ONNX Runtime, Percentile", CalibrationMethod.Percentile),
     ):
         found[title] = by_onnx_runtime(options.model, values, method, inputs)
-    rows = [["float", np.mean(exact.argmax(1) == labels), 1.0, tie_share(exact)]]
+    rows = []
     for title, z in found.items():
-        same = np.mean(z.argmax(1) == exact.argmax(1))
-        rows.append([title, np.mean(z.argmax(1) == labels), same, tie_share(z)])
-    print(f"n = {len(labels):,}")
-    print(tabulate(rows, ["quantizer", "accuracy", "agreement", "ties"], floatfmt=".4f"))
+        answers = z.argmax(axis=1)
+        hits = (answers == labels, answers == exact.argmax(axis=1), count_ties(z))
+        rows.append([title, *(_share(hit) for hit in hits)])
+    print(f"n = {len(labels):,} {options.split or 'images'}, calibrated on {len(values):,}")
+    print(tabulate(rows, ["quantizer", "accuracy", "agreement", "ties"], tablefmt="github"))
+    print(versions)
+    return 0
+
+
+def _share(hits: Any) -> str:
+    found = wilson(int(np.count_nonzero(hits)), len(hits))
+    return f"{found.value:.2%} ({100 * found.low:.1f} to {100 * found.high:.1f})"
+
+
+def main() -> int:
+    """Parse the command line and compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, help="the float ONNX model")
+    parser.add_argument("--quantized", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--images", type=Path, required=True, help="labeled images")
+    parser.add_argument("--split", default=None, help="of a manifest")
+    parser.add_argument(
+        "--quark", type=Path, metavar="PYTHON", help="interpreter that has amd-quark"
+    )
+    return run_command(compare, parser, None)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

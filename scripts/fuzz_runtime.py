@@ -11,9 +11,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from build_runtime import PROGRAM_ONLY
+
 ROOT = Path(__file__).resolve().parent.parent
 CPP = ROOT / "edge_runtime/cpp"
-PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp"}
 TARGETS = {"image": 20_000, "bundle": 60_000, "json": 4_000}  # and the longest input tried
 FLAGS = [
     *("-std=c++17", "-O2", "-g", "-fno-omit-frame-pointer", "-pthread"),

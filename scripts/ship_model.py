@@ -5,6 +5,7 @@ Every number on the card and in the README comes from the files that the stages 
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ FILES = (
     "quantization.json",
     "evaluation.json",
     "freeze.json",
+    "gate.json",
     "data.json",
     "training/result.json",
     "training/metrics.jsonl",
@@ -35,6 +37,18 @@ _ROWS = (
     ("int8", "int8, NumPy reference"),
     ("onnx-int8", "int8, ONNX Runtime"),
 )
+_SAME_SIGNS = (
+    "These images come from the same photographs as training images (crops of one sign fall into "
+    "both), so\nexpect less on other streets."
+)
+_DRAWN = "These images are drawn, and harder to read than most photographs: they tell nothing else."
+_METRICS = (  # key in the evaluation, what the card calls it, whether it is a share
+    ("top1_merged", "ignoring case, O as 0, I and l as 1", True),
+    ("top3", "among the first three", True),
+    ("macro", "mean over classes", True),
+    ("nll", "negative log-likelihood, nats", False),
+    ("ece", "expected calibration error", False),
+)
 
 
 def main() -> int:
@@ -43,10 +57,13 @@ def main() -> int:
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument(
+        "--command", default="make ship", help="what makes this model, for the card"
+    )
     parser.add_argument("--readme", type=Path, help="README whose table is written anew")
     options = parser.parse_args()
     try:
-        ship(options.build, options.bundle, options.output)
+        ship(options.build, options.bundle, options.output, options.command)
         if options.readme:
             write_table(options.readme, options.output / "evaluation.json")
     except InputError as error:
@@ -56,8 +73,11 @@ def main() -> int:
     return 0
 
 
-def ship(build: Path, bundle: Path, output: Path) -> None:
-    """Copy the artifacts of a build and write the card beside them."""
+def ship(build: Path, bundle: Path, output: Path, command: str) -> None:
+    """Copy the artifacts of a build and write the card beside them.
+
+    What a person wrote about the model, ``output/ABOUT.md``, goes into the card.
+    """
     for name in FILES:
         if not (build / name).is_file():
             raise InputError(f"{build / name}: missing; run `make` first")
@@ -67,24 +87,25 @@ def ship(build: Path, bundle: Path, output: Path) -> None:
             shutil.copyfile(source, temporary)
     best = json.loads((build / "training/result.json").read_text("utf-8"))["best"]["epoch"]
     sheet = build / f"training/generated/epoch-{best:03d}.png"
-    shutil.copyfile(sheet, output / "generated.png")
-    write_text(output / "README.md", card(output, bundle.stem))
+    if sheet.exists():
+        shutil.copyfile(sheet, output / "generated.png")
+    write_text(output / "README.md", card(output, bundle.stem, command))
 
 
-def card(folder: Path, name: str) -> str:
+def card(folder: Path, name: str, command: str) -> str:
     """Write the model card's text from the files of a model's folder."""
     data, training, quantized, figures = (
         json.loads((folder / file).read_text("utf-8"))
         for file in ("data.json", "result.json", "quantization.json", "evaluation.json")
     )
     counts, best = data["counts"], training["best"]
-    sources = figures["backends"]["int8"]["top1_by_source"]
-    by_source = tabulate(
-        [[s, _percent(m), _interval(m), m["n"]] for s, m in sources.items()],
-        headers=["source", "int8 accuracy", "95 % interval", "n"],
-        tablefmt="github",
-        disable_numparse=True,
+    int8 = figures["backends"]["int8"]
+    by_source = _table(
+        ["source", "int8 accuracy", "95 % interval", "n"],
+        [[s, _percent(m), _interval(m), m["n"]] for s, m in int8["top1_by_source"].items()],
     )
+    about = folder / "ABOUT.md"
+    drawn = set(int8["top1_by_source"]) == {"drawn"}
     template = Path(__file__).with_name("model_card.md").read_text("utf-8")
     return template.format(
         name=name,
@@ -93,10 +114,18 @@ def card(folder: Path, name: str) -> str:
         epoch=best["epoch"],
         best_validation=100 * best["validation_accuracy"],
         best_n=best["validation_n"],
+        about=about.read_text("utf-8").strip() if about.exists() else f"Source: {data['source']}.",
+        caveat=_DRAWN if drawn else _SAME_SIGNS,
+        command=command,
+        cores=os.cpu_count(),
         split=" and ".join(figures["splits"]),
         caution="" if figures["splits"] == ["test"] else ", so these figures are a little too good",
         table=table(figures),
         by_source=by_source,
+        metrics=metrics_table(figures),
+        confusions=confusions_table(int8["confusions"]),
+        gate=gate_section(int8.get("gate")),
+        p_real=_limit_of_p_real(int8.get("gate")),
         method=quantized["method"],
         calibrated=quantized["calibration"]["count"],
         minutes=training["seconds"] / 60,
@@ -126,7 +155,53 @@ def table(figures: dict[str, Any]) -> str:
         "ignoring case",
         "agrees with float",
     ]
-    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+    return _table(headers, rows)
+
+
+def metrics_table(figures: dict[str, Any]) -> str:
+    """Markdown table of the other metrics, of the float network and of the integers."""
+    columns = [figures["backends"][b]["metrics"] for b in ("onnx", "int8")]
+    rows = [[title, *(_with_bounds(m[key], per) for m in columns)] for key, title, per in _METRICS]
+    return _table(["metric (95 % interval)", "float", "int8"], rows)
+
+
+def confusions_table(confusions: list[dict[str, Any]]) -> str:
+    """Markdown table of the most frequent mistakes."""
+    rows = [
+        [*(c[key].replace("|", "\\|") for key in ("label", "found")), c["count"], c["n"]]
+        for c in confusions
+    ]
+    return _table(["shows", "taken for", "times", "of"], rows)
+
+
+def gate_section(gate: dict[str, Any] | None) -> str:
+    """What the card says of p_real: a table per kind of non-character, or that there is none."""
+    if gate is None:
+        return "Not measured: there were no non-characters to measure it on."
+    rows = [
+        [
+            name if f["seen_in_training"] or name == "all" else f"{name} (never seen in training)",
+            f["false_positives"]["n"],
+            f"{f['auroc']['value']:.4f}",
+            f"{f['auroc']['low']:.4f} to {f['auroc']['high']:.4f}",
+            _percent(f["false_positives"]),
+            _interval(f["false_positives"]),
+        ]
+        for name, f in (gate["kinds"] | {"all": gate["all"]}).items()
+    ]
+    headers = ["not a character", "n", "AUROC", "95 % interval", "pass", "95 % interval"]
+    accepted = gate["acceptance"]
+    return (
+        f"`p_real` of at least {gate['threshold_millionths'] / 1e6:.6f} lets "
+        f"{_percent(accepted)} ({_interval(accepted)}) of {accepted['n']:,} characters pass, and "
+        f"of non-characters:\n\n{_table(headers, rows)}"
+    )
+
+
+def _limit_of_p_real(gate: dict[str, Any] | None) -> str:
+    if gate is None or gate["threshold_from"] != "the bundle":
+        return "`p_real` is not calibrated: do not rely on it to reject background."
+    return "`p_real` rejects what the table above says, and other things less surely."
 
 
 def write_table(readme: Path, evaluation: Path) -> None:
@@ -138,6 +213,16 @@ def write_table(readme: Path, evaluation: Path) -> None:
         raise InputError(f"{readme}: lacks the markers {BEGIN} and {END}")
     figures = json.loads(evaluation.read_text("utf-8"))
     write_text(readme, f"{before}{begin}\n{table(figures)}\n{end}{after}")
+
+
+def _table(headers: list[str], rows: list[list[Any]]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def _with_bounds(metric: dict[str, float], percent: bool) -> str:
+    if percent:
+        return f"{_percent(metric)} ({_interval(metric)})"
+    return f"{metric['value']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
 
 
 def _percent(metric: dict[str, float]) -> str:

@@ -1,4 +1,4 @@
-"""Command line: ``python -m semi_supervised data | audit | train | freeze | synth | stamp``."""
+"""Command line: ``python -m semi_supervised data | audit | train | freeze | adapt | synth``."""
 
 import argparse
 import json
@@ -6,14 +6,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
+from edge_runtime.alphabet import ALPHABET_62, Alphabet, parse_alphabet
 from edge_runtime.console import run_command
-from edge_runtime.files import write_text
+from edge_runtime.files import sha256_of, write_text
 from edge_runtime.presets import PRESETS
 from edge_runtime.tensorflow_import import import_tensorflow
+from semi_supervised.adapt import command as adapt_command
 from semi_supervised.audit import command as audit_command
 from semi_supervised.settings import PROTOCOLS, Settings, load_settings
-from semi_supervised.sources import SYNTHETIC, fingerprint, parse_sources
+from semi_supervised.sources import (
+    SYNTHETIC,
+    find_alphabet,
+    find_weights,
+    fingerprint,
+    parse_sources,
+)
 from semi_supervised.synthesis import command as synthesis_command
 
 
@@ -48,7 +55,20 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train although a picture is both in training and in validation or test",
     )
+    _add_start(train)
+    train.add_argument(
+        "--quantize-aware",
+        type=Path,
+        metavar="QUANTIZATION.json",
+        help="round the network in training as the DPU does, at the fix points that "
+        "`quantize run --method min-mse` found for --start",
+    )
     _add_common(train)
+
+    adapt = commands.add_parser(
+        "adapt", help="tell what an adapted model has gained over the one that it started from"
+    )
+    adapt_command.add_options(adapt)
 
     synth = commands.add_parser("synth", help="write a set of drawn characters")
     synthesis_command.add_options(synth)
@@ -57,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     stamp.add_argument("stage", choices=("data", "train"))
     stamp.add_argument("--file", type=Path, required=True)
     _add_data_options(stamp)
+    _add_start(stamp)
     _add_common(stamp)
 
     freeze = commands.add_parser("freeze", help="export frozen_model.pb, saved_model/, model.onnx")
@@ -106,6 +127,11 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="the classes in order, for example 0123456789 (default: 0-9A-Za-z)",
     )
     parser.add_argument(
+        "--alphabet-of-labels",
+        action="store_true",
+        help="without --alphabet: the symbols that the labels name",
+    )
+    parser.add_argument(
         "--skip-unreadable",
         action="store_true",
         help="list and leave out unreadable images instead of stopping",
@@ -119,6 +145,15 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         "--labels-per-class",
         metavar="N|all",
         help="use the labels of N training images per class (0 too), the rest without theirs",
+    )
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="MODEL",
+        help="begin with the weights of this model's folder or best.npz, of any alphabet",
     )
 
 
@@ -144,6 +179,8 @@ def _run(options: argparse.Namespace) -> int:
         import_tensorflow()
     if options.command == "audit":
         return audit_command.run(options)
+    if options.command == "adapt":
+        return adapt_command.run(options)
     if options.command == "synth":
         return synthesis_command.run(options)
     if options.command == "freeze":
@@ -161,11 +198,10 @@ def _run(options: argparse.Namespace) -> int:
         from semi_supervised.data import make_data
         from semi_supervised.sheets import write_augmentation_sheet
 
-        alphabet = parse_alphabet(options.alphabet) if options.alphabet else ALPHABET_62
         report = make_data(
             options.source or SYNTHETIC,
             options.output,
-            alphabet,
+            _alphabet(options),
             settings.data,
             options.skip_unreadable,
             options.unlabeled,
@@ -177,25 +213,46 @@ def _run(options: argparse.Namespace) -> int:
         )
         print(report.table())
         return 0
-    from semi_supervised.data import read_alphabet
+    from semi_supervised.data import chooses_epoch, read_alphabet
     from semi_supervised.leakage import refuse_leakage
-    from semi_supervised.trainer import train
+    from semi_supervised.training.trainer import train
 
     if not options.allow_leakage:
         refuse_leakage(options.manifest, read_alphabet(options.manifest))
-    result = train(options.manifest, options.output / "training", settings, options.workers)
+    result = train(
+        options.manifest,
+        options.output / "training",
+        settings,
+        options.workers,
+        options.start,
+        options.quantize_aware,
+    )
     print(
-        f"best validation accuracy {100 * result.best_accuracy:.2f} % after epoch "
-        f"{result.best_epoch}: {result.weights}"
+        f"{'best ' if chooses_epoch(options.manifest) else ''}validation accuracy "
+        f"{100 * result.best_accuracy:.2f} % after epoch {result.best_epoch}: {result.weights}"
     )
     return 0
+
+
+def _alphabet(options: argparse.Namespace) -> Alphabet:
+    """Return the alphabet given, that of the labels, or 0-9A-Za-z."""
+    if options.alphabet:
+        return parse_alphabet(options.alphabet)
+    if not options.alphabet_of_labels:
+        return ALPHABET_62
+    alphabet = find_alphabet(parse_sources(options.source or SYNTHETIC), options.cache)
+    print(f"alphabet: {' '.join(alphabet.symbols)} ({len(alphabet)} symbols, as labeled)")
+    return alphabet
 
 
 def _stamp(options: argparse.Namespace, settings: Settings) -> str:
     """Text that changes exactly when the stage's result would."""
     tables = settings.as_dict()
     if options.stage == "train":
-        return json.dumps({"augment": tables["augment"], "train": tables["train"]}, indent=1)
+        told = {"augment": tables["augment"], "train": tables["train"]}
+        if options.start:
+            told["start"] = {"sha256": sha256_of(find_weights(options.start))}
+        return json.dumps(told, indent=1)
     sources = parse_sources(options.source or SYNTHETIC)
     unlabeled = parse_sources(options.unlabeled)
     photographs = parse_sources(options.photographs)
@@ -205,7 +262,7 @@ def _stamp(options: argparse.Namespace, settings: Settings) -> str:
             "sources": sources,
             "unlabeled": unlabeled,
             "photographs": photographs,
-            "alphabet": options.alphabet,
+            "alphabet": options.alphabet or ("of labels" if options.alphabet_of_labels else None),
             "skip_unreadable": options.skip_unreadable,
             "content": fingerprint([*sources, *unlabeled, *photographs]),
         },

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -18,9 +19,10 @@ from edge_runtime.errors import EdgeGlyphError, ImageError, InputError
 from edge_runtime.files import sha256_of, write_json
 from edge_runtime.images import decode_gray, read_image_bytes
 from edge_runtime.labeled_images import LabeledImage
+from edge_runtime.negatives import Negative
 from semi_supervised.duplicates import near_identical_groups
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
-from semi_supervised.negatives import Negative, negatives_table, write_negatives
+from semi_supervised.negatives import negatives_table, write_negatives
 from semi_supervised.settings import DataSettings
 from semi_supervised.sheets import (
     write_character_sheet,
@@ -89,7 +91,9 @@ def make_data(
     images = find_images(given, alphabet, parse_sources(unlabeled), cache)
     images = [image for image in images if image.source != DRAWN]
     wanted = _number_to_draw(images, settings)
-    synthesizer = _find_synthesizer(alphabet, settings.seed, needed=wanted > 0)
+    # Few labels are better than none: drawn characters only help there.
+    needed = wanted > 0 and not (settings.protocol == "few" and any(i.label for i in images))
+    synthesizer = _find_synthesizer(alphabet, settings.seed, needed)
     read, skipped = _look_into(images, skip_unreadable)
     if synthesizer:
         drawn, _ = _look_into(_draw(output, synthesizer, wanted), skip_unreadable=False)
@@ -105,7 +109,11 @@ def make_data(
         negatives = write_negatives(output, synthesizer, scenes, settings.negatives_per_kind)
         write_negative_sheet(output / "negatives.png", negatives)
     first = FIRST_UNSEEN * len(alphabet)
-    new = [synthesizer.draw(first + i) for i in range(len(alphabet))] if synthesizer else []
+    drawable = set(synthesizer.drawable) if synthesizer else set()
+    new = [
+        synthesizer.draw(first + i) if synthesizer and symbol in drawable else None
+        for i, symbol in enumerate(alphabet.symbols)
+    ]
     write_character_sheet(output / "characters.png", split, new, alphabet)
     report = DataReport(split, negatives, skipped)
     write_manifest(output / "manifest.csv", split)
@@ -142,21 +150,44 @@ def _number_to_draw(images: Sequence[LabeledImage], settings: DataSettings) -> i
 
 def _find_synthesizer(alphabet: Alphabet, seed: int, needed: bool) -> Synthesizer | None:
     try:
-        return Synthesizer(alphabet, find_faces(alphabet), seed)
+        synthesizer = Synthesizer(alphabet, find_faces(alphabet, partly=True), seed)
     except EdgeGlyphError as error:
         if needed:
             raise
-        log.warning("%s; going on without drawn non-characters", error)
+        log.warning("%s; going on without drawn characters and non-characters", error)
         return None
+    undrawn = [symbol for symbol in alphabet.symbols if symbol not in synthesizer.drawable]
+    if undrawn:
+        log.warning("no installed font has %s: learned from given images alone", " ".join(undrawn))
+    return synthesizer
 
 
 def read_alphabet(manifest: Path) -> Alphabet:
     """Read the alphabet that the data stage wrote beside the manifest."""
-    path = manifest.with_name("data.json")
     try:
-        return Alphabet(tuple(json.loads(path.read_text("utf-8"))["alphabet"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: missing or damaged; run `make data` again") from None
+        return Alphabet(tuple(_record(manifest)["alphabet"]))
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(manifest) from None
+
+
+def chooses_epoch(manifest: Path) -> bool:
+    """Whether validation images choose the epoch to keep: not of protocol few, see there."""
+    try:
+        return bool(_record(manifest)["settings"]["protocol"] != "few")
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(manifest) from None
+
+
+def _record(manifest: Path) -> Any:
+    try:
+        return json.loads(manifest.with_name("data.json").read_text("utf-8"))
+    except OSError:
+        raise _damaged(manifest) from None
+
+
+def _damaged(manifest: Path) -> InputError:
+    path = manifest.with_name("data.json")
+    return InputError(f"{path}: missing or damaged; run `make data` again")
 
 
 def _draw(output: Path, synthesizer: Synthesizer, per_class: int) -> list[LabeledImage]:
@@ -164,13 +195,16 @@ def _draw(output: Path, synthesizer: Synthesizer, per_class: int) -> list[Labele
     if per_class == 0:
         return []
     count = per_class * len(synthesizer.alphabet)
-    log.info("drawing %s characters from %d font families", f"{count:,}", synthesizer.families)
+    numbers = [i for i in range(count) if synthesizer.label(i) in synthesizer.drawable]
+    log.info(
+        "drawing %s characters from %d font families", f"{len(numbers):,}", synthesizer.families
+    )
     # The folder's name says what its images depend on, so that none of another kind is reused.
     folder = output / f"drawn-{synthesizer.identity[:8]}"
     bar = tqdm(
-        write_images(synthesizer, count, folder),
+        write_images(synthesizer, numbers, folder),
         desc="draw",
-        total=count,
+        total=len(numbers),
         unit="image",
         disable=None,
     )

@@ -1,5 +1,7 @@
 """Freeze the trained discriminator: frozen_model.pb, saved_model/ and model.onnx, proved equal.
 
+Their scores are calibrated on validation images then, which gate.json tells to what follows.
+
 The node names are a contract (design of the project): input ``input_real``, convolutions
 ``discriminator/conv2d…/Conv2D``, logits ``discriminator/dense/BiasAdd``, softmax
 ``discriminator/out``. Training-only nodes (dropout, batch statistics) are not in the graph,
@@ -23,9 +25,12 @@ from tensorflow.python.framework.convert_to_constants import (
 from edge_runtime.errors import MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of, write_bytes, write_json
 from edge_runtime.preprocess import SIDE, to_float
-from semi_supervised.checkpoints import load_best
-from semi_supervised.networks import Discriminator
-from semi_supervised.training_images import load_evaluation
+from semi_supervised import calibration
+from semi_supervised.calibration import Calibration, calibrate
+from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
+from semi_supervised.training.checkpoints import load_best
+from semi_supervised.training.images import load_evaluation, load_negatives
+from semi_supervised.training.networks import Discriminator
 
 INPUT = "input_real"
 LOGITS = "discriminator/dense/BiasAdd"
@@ -46,18 +51,24 @@ _WEIGHT_INPUTS = {
 
 @dataclass(frozen=True)
 class FreezeReport:
-    """Largest logit difference of each exported form from the trained network, over n images."""
+    """What the stage found.
+
+    differences : largest logit difference of each exported form from the trained network, over the
+        ``n`` validation images
+    """
 
     differences: dict[str, float]
     n: int
+    calibration: Calibration
 
     def table(self) -> str:
-        """Return the table that the stage prints."""
+        """Return the tables that the stage prints."""
         rows = [
             [name, f"{value:.1e}", f"{TOLERANCE:.0e}"] for name, value in self.differences.items()
         ]
         headers = [f"logits on {self.n:,} validation images", "largest difference", "allowed"]
-        return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+        same = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+        return f"{same}\n\n{self.calibration.table()}"
 
 
 class _Exported(tf.Module):
@@ -76,7 +87,10 @@ class _Exported(tf.Module):
 
 
 def freeze(weights: Path, manifest: Path, output: Path) -> FreezeReport:
-    """Export ``best.npz`` into ``output`` and check that all forms give the same logits.
+    """Export ``best.npz`` into ``output``, check that all forms give the same logits, calibrate.
+
+    The gate is measured on the validation split of ``negatives.csv`` where one is beside the
+    manifest.
 
     Raises
     ------
@@ -97,23 +111,33 @@ def freeze(weights: Path, manifest: Path, output: Path) -> FreezeReport:
             "frozen_model.pb": _run_frozen(graph_def, inputs),
             "model.onnx": _run_onnx(onnx_model, inputs),
         }
-        report = _compare(exported(tf.constant(inputs))["logits"].numpy(), found)
+        differences = _compare(exported(tf.constant(inputs))["logits"].numpy(), found)
+        others = _negative_logits(graph_def, manifest.with_name(NEGATIVES_FILE))
+        calibrated = calibrate(found["frozen_model.pb"], images.labels, others)
         write_bytes(output / "frozen_model.pb", graph_def.SerializeToString(deterministic=True))
         write_bytes(output / "model.onnx", onnx_model)
         _replace_folder(saved, output / "saved_model")
+    files = {name: sha256_of(output / name) for name in ("frozen_model.pb", "model.onnx")}
+    write_json(output / calibration.FILE_NAME, calibrated.as_json(files))
     write_json(
         output / "freeze.json",
         {
             "schema": 1,
             "weights_sha256": digest,
             "alphabet": list(alphabet.symbols),
-            "verified_images": report.n,
-            "largest_logit_difference": report.differences,
+            "verified_images": len(inputs),
+            "largest_logit_difference": differences,
             "nodes": {"input": INPUT, "logits": LOGITS, "softmax": SOFTMAX},
-            "files": {name: sha256_of(output / name) for name in ("frozen_model.pb", "model.onnx")},
+            "files": files,
         },
     )
-    return report
+    return FreezeReport(differences, len(inputs), calibrated)
+
+
+def _negative_logits(graph_def: Any, path: Path) -> dict[str, np.ndarray]:
+    """Logits of each kind of validation non-character; empty without a ``negatives.csv``."""
+    kinds = load_negatives(path, "validation") if path.exists() else {}
+    return {kind: _run_frozen(graph_def, to_float(inputs)) for kind, inputs in kinds.items()}
 
 
 def _frozen_graph(exported: _Exported) -> Any:
@@ -226,7 +250,8 @@ def _run_onnx(model: bytes, inputs: np.ndarray) -> np.ndarray:
     return result
 
 
-def _compare(expected: np.ndarray, found: dict[str, np.ndarray]) -> FreezeReport:
+def _compare(expected: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, float]:
+    """Largest difference of each form; `VerificationError` where one is too large."""
     differences = {name: float(np.abs(got - expected).max()) for name, got in found.items()}
     for name, difference in differences.items():
         if not difference <= TOLERANCE:
@@ -235,7 +260,7 @@ def _compare(expected: np.ndarray, found: dict[str, np.ndarray]) -> FreezeReport
                 f"{name}: logits differ from the trained network by {difference:.1e} "
                 f"(allowed {TOLERANCE:.0e}), most on validation image {worst}"
             )
-    return FreezeReport(differences, len(expected))
+    return differences
 
 
 def _replace_folder(new: Path, target: Path) -> None:

@@ -23,7 +23,26 @@ _ENGLISH: Final = {
 _FLATTENED: Final = 0.6
 _KINDS: Final = {"capital": 0.63, "small": 0.27, "digit": 0.10, "other": 0.05}
 
-FREQUENCIES: Final = ("signs", "even")
+FREQUENCIES: Final = ("labels", "signs", "even")
+_SMOOTHING: Final = 20.0  # images that what signs show counts for beside counted labels
+
+
+def expected_frequencies(
+    alphabet: Alphabet, kind: str, labels: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """How often each symbol is to be expected, float64 [classes], summing to 1.
+
+    Parameters
+    ----------
+    kind : "labels" to count them, with a little of "signs" for rare ones; or as in
+        `symbol_frequencies`
+    labels : int [N], classes of images that were not chosen by class; none counts as "signs"
+    """
+    if kind != "labels":
+        return symbol_frequencies(alphabet, kind)
+    counts = np.bincount(labels, minlength=len(alphabet))
+    smoothed = counts + _SMOOTHING * symbol_frequencies(alphabet, "signs")
+    return np.asarray(smoothed / smoothed.sum())
 
 
 def symbol_frequencies(alphabet: Alphabet, kind: str) -> npt.NDArray[np.float64]:

@@ -4,11 +4,9 @@ They train the gate that tells characters from everything else, and measure it. 
 tests only, and no photograph gives crops to two splits.
 """
 
-import csv
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +18,7 @@ from tqdm import tqdm
 from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of, write_bytes
 from edge_runtime.icdar2003 import Photograph
+from edge_runtime.negatives import Negative
 from semi_supervised.background import cut_background
 from semi_supervised.splits.manifest import write_table
 from semi_supervised.synthesis import Synthesizer
@@ -30,20 +29,6 @@ FILE_NAME: Final = "negatives.csv"
 BACKGROUND: Final = "background"
 _COLUMNS: Final = ("file", "kind", "split", "source", "sha256")
 _IN_TEN: Final = ("test", "validation", *["train"] * 8)  # splits of ten images in a row
-
-
-@dataclass(frozen=True)
-class Negative:
-    """An image that shows no single character.
-
-    kind : one of `KINDS`, or "background";  source : "drawn" or "photograph"
-    """
-
-    path: Path
-    kind: str
-    split: str
-    source: str
-    sha256: str
 
 
 def write_negatives(
@@ -68,26 +53,6 @@ def write_negatives(
     return negatives
 
 
-def read_negatives(path: Path, split: str) -> list[Negative]:
-    """List one split of a ``negatives.csv``.
-
-    Raises
-    ------
-    InputError
-        The file is missing or not one of ours.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-        return [
-            Negative(path.parent / r["file"], r["kind"], r["split"], r["source"], r["sha256"])
-            for r in rows
-            if r["split"] == split
-        ]
-    except (OSError, csv.Error, KeyError, TypeError, UnicodeDecodeError):
-        raise InputError(f"{path}: missing or damaged; `make data` writes it") from None
-
-
 def negatives_table(negatives: Sequence[Negative]) -> str:
     """Counts per kind and split, to be printed."""
     counts = Counter((n.kind, n.split) for n in negatives)
@@ -105,7 +70,7 @@ def _draw(output: Path, synthesizer: Synthesizer, per_kind: int) -> Iterator[Neg
     folder = output / f"negatives-{synthesizer.identity[:8]}"
     count = per_kind * len(KINDS)
     bar = tqdm(
-        write_images(drawing, count, folder),
+        write_images(drawing, range(count), folder),
         desc="draw negatives",
         total=count,
         unit="image",

@@ -1,6 +1,7 @@
 """Every knob of data, augmentation and training: defaults ← preset file ← command line."""
 
 import dataclasses
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,9 @@ from semi_supervised.frequencies import FREQUENCIES
 T = TypeVar("T")
 
 
-PROTOCOLS = ("random", "chars74k-15", "chars74k-5", "kaggle", "cross-source", "all")
+PROTOCOLS = ("random", "chars74k-15", "chars74k-5", "kaggle", "cross-source", "all", "few")
 LEFT_OVER = ("unlabeled", "excluded")
+METHODS = ("supervised", "sgan", "consistency", "sgan-consistency")
 
 
 @dataclass(frozen=True)
@@ -97,41 +99,80 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The semi-supervised GAN's training."""
+    """How the classifier is trained: method, schedule, batch, and the weight of each loss."""
 
+    method: str = "sgan-consistency"  # one of METHODS
     seed: int = 1
+    width: float = 1.0  # of the network: factor on the channels of every convolution
+
+    # Schedule. An epoch is a fixed number of steps, whatever the data's size.
     epochs: int = 20
-    steps_per_epoch: int = 200  # an epoch is a fixed number of steps, whatever the data's size
-    batch_labeled: int = 128
-    batch_unlabeled: int = 32
-    batch_fake: int = 32
-    drawn_share: float = 0.5  # of the labeled batch: characters drawn anew; all without labels
-    drawn_frequencies: str = "signs"  # how often each symbol is drawn; "even" for equally often
+    steps_per_epoch: int = 200
+    pretrain_epochs: int = 0  # of these, at first, with drawn characters as the only labels
+    warmup_steps: int = 200
     learning_rate: float = 2e-3  # peak; a short warm-up, then a cosine down to zero
     generator_learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    weight_gan: float = 0.5  # of the real/fake losses beside the labeled cross-entropy
+    weight_decay: float = 0.05  # a step takes this share of the learning rate off each weight
+    averaging: float = 0.999  # decay of the averaged weights, which are what is evaluated and kept
+
+    # One batch: how many images of each kind.
+    batch_labeled: int = 64  # given images with their labels; drawn ones take the place of missing
+    batch_drawn: int = 64  # characters drawn anew for each step
+    batch_unlabeled: int = 64  # given images without labels, once weakly and once strongly changed
+    batch_negatives: int = 16  # non-characters, where `make data` made any
+    batch_fake: int = 16  # of the generator
+    # How often each symbol is drawn, and expected of unlabeled images: "labels" as in the given
+    # ones (where all have labels, else as "signs"), "signs" as on English signs, or "even".
+    drawn_frequencies: str = "labels"
+    class_balance: float = 0.0  # of the given images: 0 as often as they are, 1 every class alike
+
+    # The weight of each loss beside the cross-entropy of labeled images.
+    weight_drawn: float = 1.0  # of a drawn character's cross-entropy against a given one's
+    weight_consistency: float = 1.0
+    weight_gate: float = 0.5  # real against generated and against non-characters
+    weight_negatives: float = 1.0  # of non-characters in the gate's loss, against generated ones
+
+    # Consistency: the averaged network's answer for the weak view teaches the strong view. With
+    # FixMatch's certain classes alone (threshold 0.9, one-hot) scene crops gained nothing:
+    # what could be O, o or 0 must stay undecided. docs/training.md has the figures.
+    threshold: float = 0.0  # of the likeliest class, below which an image teaches nothing
+    sharpening: float = 2.0  # exponent of the answer's probabilities; 1 leaves them as they are
+    alignment: bool = True  # pull the mean of its answers towards how often symbols are seen
+
     label_smoothing: float = 0.05
     dropout: float = 0.2
     input_noise: float = 0.1  # keeps the discriminator from living on the fakes' pixel noise
-    averaging: float = 0.999  # decay of the averaged weights, which are what is evaluated and kept
     generator_width: int = 16
 
     def __post_init__(self) -> None:
-        at_least_one = (
+        if self.method not in METHODS:
+            raise SettingsError(f"no method {self.method!r}; there are {', '.join(METHODS)}")
+        for name in (
             "epochs",
             "steps_per_epoch",
-            "batch_labeled",
+            "warmup_steps",
             "batch_unlabeled",
             "batch_fake",
             "generator_width",
-        )
-        for name in at_least_one:
+        ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1")
-        for name in ("drawn_share", "label_smoothing", "dropout", "averaging", "input_noise"):
+        for name in ("batch_labeled", "batch_drawn", "batch_negatives", "pretrain_epochs"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must not be negative")
+        if not 1 <= self.batch_labeled + self.batch_drawn <= 1 << 16:
+            raise SettingsError("batch_labeled and batch_drawn together must lie in 1..65,536")
+        if self.pretrain_epochs >= self.epochs:
+            raise SettingsError("pretrain_epochs must be fewer than epochs")
+        for name in ("threshold", "label_smoothing", "dropout", "averaging", "input_noise"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} must lie in 0..1, 1 excluded")
+        if not 0 <= self.class_balance <= 1:
+            raise SettingsError("class_balance must lie in 0..1")
+        if not 0.25 <= self.width <= 4:
+            raise SettingsError("width must lie in 0.25..4")
+        if not 1 <= self.sharpening <= 100:
+            raise SettingsError("sharpening must lie in 1..100")
         if self.drawn_frequencies not in FREQUENCIES:
             raise SettingsError(
                 f"no drawn_frequencies {self.drawn_frequencies!r}; there are "
@@ -140,11 +181,56 @@ class TrainSettings:
         for name in ("learning_rate", "generator_learning_rate"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} must be positive")
+        for name in (
+            "weight_drawn",
+            "weight_consistency",
+            "weight_gate",
+            "weight_negatives",
+            "weight_decay",
+        ):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} must not be negative")
 
     @property
     def steps(self) -> int:
         """Number of steps of the whole training."""
         return self.epochs * self.steps_per_epoch
+
+    @property
+    def pretrain_steps(self) -> int:
+        """Number of steps with drawn characters as the only labels."""
+        return self.pretrain_epochs * self.steps_per_epoch
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether the method trains a generator."""
+        return "sgan" in self.method
+
+    @property
+    def has_consistency(self) -> bool:
+        """Whether the method learns from unlabeled images by consistency."""
+        return "consistency" in self.method
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """A larger network, trained first by the same settings, whose answers the small one learns.
+
+    Knowledge distillation (Hinton et al. 2015).
+    """
+
+    epochs: int = 0  # 0: no teacher
+    width: float = 2.0  # of its layers, against the classifier's
+    weight: float = 1.0  # of learning its answers, beside the cross-entropy
+    temperature: float = 2.0  # that softens both networks' answers
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise SettingsError("epochs of a teacher must not be negative")
+        if not 0.25 <= self.width <= 4:
+            raise SettingsError("width must lie in 0.25..4")
+        if self.weight < 0 or self.temperature <= 0:
+            raise SettingsError("weight must not be negative, temperature must be positive")
 
 
 @dataclass(frozen=True)
@@ -154,6 +240,7 @@ class Settings:
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
 
     def as_dict(self) -> dict[str, dict[str, Any]]:
         """Nested dictionary, for JSON."""
@@ -188,6 +275,7 @@ def load_settings(preset: str, overrides: Sequence[str] = ()) -> Settings:
         data=_build(DataSettings, tables.get("data", {}), f"{preset} [data]"),
         augment=_build(AugmentSettings, tables.get("augment", {}), f"{preset} [augment]"),
         train=_build(TrainSettings, tables.get("train", {}), f"{preset} [train]"),
+        teacher=_build(TeacherSettings, tables.get("teacher", {}), f"{preset} [teacher]"),
     )
 
 
@@ -196,7 +284,8 @@ def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     given = dict(values)
     for key, value in values.items():
         if key not in defaults:
-            raise SettingsError(f"{where}: no setting {key!r}; there are {', '.join(defaults)}")
+            near = difflib.get_close_matches(key, defaults, n=3) or list(defaults)
+            raise SettingsError(f"{where}: no setting {key!r}; there are {', '.join(near)}")
         default = defaults[key]
         if isinstance(default, tuple):
             given[key] = _names(value, f"{where}: {key}")

@@ -12,10 +12,10 @@ from edge_runtime.alphabet import Alphabet
 from edge_runtime.files import replacing
 from edge_runtime.images import Gray, read_gray
 from edge_runtime.labeled_images import LabeledImage
+from edge_runtime.negatives import Negative
 from edge_runtime.preprocess import SIDE, preprocess
-from semi_supervised.augment import Augmenter, to_canvas
-from semi_supervised.negatives import Negative
 from semi_supervised.settings import AugmentSettings
+from semi_supervised.training.augment import Augmenter, to_canvas
 
 _COLUMNS = 31  # two rows are the alphabet of 62
 _PAPER = 255
@@ -25,12 +25,15 @@ Sheet = npt.NDArray[np.uint8]
 
 
 def write_character_sheet(
-    path: Path, images: Sequence[LabeledImage], drawn: Sequence[Gray], alphabet: Alphabet
+    path: Path,
+    images: Sequence[LabeledImage],
+    drawn: Sequence[Gray | None],
+    alphabet: Alphabet,
 ) -> None:
     """Write rows of one training image per class and source, as the network sees them.
 
-    ``drawn`` holds one newly drawn character per class; the last rows show them, unless the
-    sources are drawn themselves.
+    ``drawn`` holds one newly drawn character per class, None where no font has it; the last rows
+    show them.
     """
     rows = []
     for source in sorted({i.source for i in images if i.label and i.split == "train"}):
@@ -43,8 +46,9 @@ def write_character_sheet(
             for s in alphabet.symbols[:_SYMBOLS]
         ]
         rows.append(_grid(cells))
-    if drawn:
-        rows.append(_grid([_levels(preprocess(gray)) for gray in drawn[:_SYMBOLS]]))
+    if any(gray is not None for gray in drawn):
+        shown = drawn[:_SYMBOLS]
+        rows.append(_grid([None if g is None else _levels(preprocess(g)) for g in shown]))
     if rows:
         write_png(path, _stack(rows))
 

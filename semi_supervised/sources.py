@@ -1,4 +1,4 @@
-"""What the user named as data, wherever it is: on disk, in an archive, on the network."""
+"""What the user named as data or model: on disk, in an archive, on the network."""
 
 import hashlib
 import logging
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from edge_runtime.alphabet import Alphabet
+from edge_runtime.alphabet import MOST_SYMBOLS, Alphabet, AnyCharacter
 from edge_runtime.archives import default_cache
-from edge_runtime.errors import LabelError, SettingsError
+from edge_runtime.errors import InputError, LabelError, SettingsError
 from edge_runtime.icdar2003 import Photograph
 from edge_runtime.labeled_images import LabeledImage
 from edge_runtime.sources import (
@@ -21,6 +21,7 @@ from edge_runtime.sources import (
 log = logging.getLogger(__name__)
 
 SYNTHETIC = "synthetic"
+WEIGHTS_FILE = "best.npz"  # of a trained model's folder
 UNLABELED = "unlabeled"  # kind of source of images that came without any label
 
 
@@ -93,6 +94,33 @@ def find_images(
     return list(found.values())
 
 
+def find_alphabet(sources: Sequence[str], cache: Path | None = None) -> Alphabet:
+    """The symbols that the sources' labels name, in the order of their code points.
+
+    Folders named SampleNNN stand for 0-9A-Za-z, as in Chars74K.
+
+    Raises
+    ------
+    InputError
+        A source that cannot be used, a label of more than one character; fewer than 2 symbols or
+        more than 4,096.
+    """
+    if SYNTHETIC in sources or not sources:
+        raise SettingsError("no labels name the alphabet: give it with --alphabet")
+    symbols: set[str] = set()
+    for source in sources:
+        images = find_source_images(_fetched(source, cache), AnyCharacter(), cache=cache)
+        symbols |= {image.label for image in images}
+    if not 2 <= len(symbols) <= MOST_SYMBOLS:
+        where = ", ".join(map(short_name, sources))
+        only = f" ({min(symbols)!r})" if len(symbols) == 1 else ""
+        raise LabelError(
+            f"{where}: its labels name {len(symbols):,} symbol(s){only}; a classifier has 2 to "
+            f"{MOST_SYMBOLS:,}: add images of others, or name all symbols with --alphabet"
+        )
+    return Alphabet(tuple(sorted(symbols)))
+
+
 def find_scenes(sources: Sequence[str], cache: Path | None = None) -> list[Photograph]:
     """List the photographs of all sources, to cut background from; `InputError` as above."""
     found: dict[Path, Photograph] = {}
@@ -100,6 +128,25 @@ def find_scenes(sources: Sequence[str], cache: Path | None = None) -> list[Photo
         for photograph in find_source_photographs(_fetched(source, cache), cache):
             found.setdefault(photograph.path.resolve(), photograph)
     return list(found.values())
+
+
+def find_weights(given: Path) -> Path:
+    """The weights of a model: ``best.npz`` of its folder or of a build's, or the file itself.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+    """
+    places = (given, given / WEIGHTS_FILE, given / "training" / WEIGHTS_FILE)
+    for path in places:
+        if path.is_file():
+            return path
+    what = f"has no {WEIGHTS_FILE}" if given.is_dir() else "no such file or folder"
+    raise InputError(
+        f"{given}: {what}; to start from a trained model, name its folder (models/scene62) or its "
+        f"{WEIGHTS_FILE}"
+    )
 
 
 def _fetched(source: str, cache: Path | None) -> Path:

@@ -127,6 +127,21 @@ def branched_bundle(alphabet: Alphabet = ALPHABET_62, seed: int = 0) -> Bundle:
     return Bundle("branched", alphabet, network, WideScoreTable.build(9, 1.0, 1.0), golden)
 
 
+@pytest.fixture(scope="session")
+def quantized_for_dpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped float network quantized by the vendor's rule with int8 logits, on noise."""
+    from quantize.__main__ import main
+
+    folder = tmp_path_factory.mktemp("dpu") / "quantized"
+    noise = np.random.default_rng(0).integers(-128, 128, (48, 32, 32, 1)) / 128
+    np.savez(folder.with_name("noise.npz"), images=noise.astype(np.float32))
+    model = Path(__file__).parents[1] / "models/scene62/frozen_model.pb"
+    arguments = ["run", model, "--calibration", folder.with_name("noise.npz"), "--output", folder]
+    arguments += ["--preset", "tiny", "--method", "min-mse", "--head", "dpu"]
+    assert main([str(a) for a in arguments]) == 0
+    return folder
+
+
 @pytest.fixture
 def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Call a command line's main(); return exit code, stdout and stderr."""

@@ -25,6 +25,7 @@ ARTIFACTS = [
     "training/best.npz",
     "training/result.json",
     "freeze.json",
+    "gate.json",
     "frozen_model.pb",
     "model.onnx",
     "saved_model/saved_model.pb",
@@ -88,6 +89,19 @@ def test_all_networks_answer_and_the_equal_ones_agree(built):
         assert figures["agreement"][pair]["value"] == 1
 
 
+def test_the_gate_is_calibrated_and_measured(built):
+    out, run = built
+    calibrated = json.loads((out / "gate.json").read_text())
+    bundle = read_bundle(out / "chars.egb")
+    assert bundle.threshold == calibrated["threshold_millionths"]
+    assert bundle.temperature == calibrated["temperature"]
+    for result in json.loads((out / "evaluation.json").read_text())["backends"].values():
+        assert result["gate"]["threshold_millionths"] == bundle.threshold
+        seen = {kind: f["seen_in_training"] for kind, f in result["gate"]["kinds"].items()}
+        assert {kind for kind in seen if not seen[kind]} == {"shapes", "between-glyphs"}
+    assert "shapes (never seen in training)" in run.stdout
+
+
 def test_a_second_make_does_nothing(built):
     out, _ = built
     before = times(out)
@@ -109,21 +123,38 @@ def test_a_board_without_the_vendors_tools_gets_a_cpu_bundle(built):
     out, _ = built
     run = make(f"OUT={out}", "METHOD=non-overflow", "BOARD=zedboard", "compile")
     assert "dnnc (DNNDK 3.x) is not on PATH" in run.stderr
-    assert "going on with a bundle for the board's CPU" in run.stdout
+    assert "going on with a bundle for the board's CPU" in run.stderr
     assert read_bundle(out / "chars-zedboard.egb").manifest["board"] == "zedboard"
+    run = make(f"OUT={out}", "METHOD=non-overflow", "BOARD=rpi", "REQUIRE_DPU=1", "compile",
+               check=False)  # fmt: skip
+    assert run.returncode == 2
+    assert "board rpi has no DPU" in run.stderr
 
 
 def test_the_vendors_tools_are_used_where_they_are(built, tmp_path):
     out, _ = built
-    tools = vendor_tools.install(tmp_path / "bin")
-    run = make(f"OUT={out}", "VENDOR=1", "BOARD=zedboard", "compile", env=tools)
-    assert "decent_q: wrote" in run.stdout
-    assert "dnnc: wrote" in run.stdout
-    assert read_bundle(out / "chars-zedboard.egb").dpu_kernel == b"\x7fELF"
+    folder = vendor_tools.install(tmp_path / "bin", *vendor_tools.DNNDK)
+    tools = vendor_tools.environment(folder, GRAPHS=str(out))
+    # With a compiler, logits are int8 by themselves; our graphs are compiled.
+    run = make(f"OUT={out}", "BOARD=zedboard", "REQUIRE_DPU=1", "compile", env=tools)
+    assert "running dnnc" in run.stderr
+    kernel = read_bundle(out / "chars-zedboard.egb").dpu
+    assert kernel is not None
+    assert kernel.artifact == (out / "dpu-zedboard/dpu_chars_0.elf").read_bytes()
+    again = make(f"OUT={out}", "BOARD=zedboard", "REQUIRE_DPU=1", "compile", env=tools)
+    assert "==" not in again.stdout
+    # The vendor's whole route: its rule, its graphs, which must be our integers.
+    run = make(f"OUT={out}", "ROUTE=vendor", "BOARD=zedboard", "compile", env=tools)
+    assert "running decent_q" in run.stderr
+    assert json.loads((out / "quantization.json").read_text())["method"] == "min-mse"
+    assert read_bundle(out / "chars-zedboard.egb").dpu is not None
     # A kernel of an earlier compilation must not slip into a bundle that has none of its own.
-    (out / "chars-zedboard.egb").unlink()
-    make(f"OUT={out}", "VENDOR=1", "BOARD=zedboard", "compile")
-    assert read_bundle(out / "chars-zedboard.egb").dpu_kernel == b""
+    make(f"OUT={out}", "BOARD=zedboard", "compile")
+    assert read_bundle(out / "chars-zedboard.egb").dpu is None
+    elf = tmp_path / "dpu_chars_0.elf"
+    elf.write_bytes(kernel.artifact)
+    make(f"OUT={out}", "BOARD=zedboard", f"DPU_KERNEL={elf}", "compile")
+    assert read_bundle(out / "chars-zedboard.egb").dpu == kernel
 
 
 def test_make_classify(built):
@@ -192,3 +223,18 @@ def test_the_readme_table_is_the_shipped_models(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert copy.read_text("utf-8") == (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_model_card_shows_all_figures(built, tmp_path):
+    out, _ = built
+    script = ROOT / "scripts/ship_model.py"
+    arguments = ["--build", out, "--bundle", out / "chars.egb", "--output", tmp_path / "card"]
+    subprocess.run([sys.executable, script, *arguments], check=True)
+    card = (tmp_path / "card/README.md").read_text("utf-8")
+    assert "{" not in card.partition("```json")[0]
+    for words in ("among the first three", "calibration error", "taken for", "| all "):
+        assert words in card
+    threshold = json.loads((out / "gate.json").read_text())["threshold_millionths"]
+    assert f"`p_real` of at least {threshold / 1e6:.6f} lets " in card
+    assert "shapes (never seen in training)" in card
+    assert "not calibrated" not in card

@@ -17,7 +17,7 @@ def fold_constants(graph: Graph) -> Graph:
             value = new.current(name).value
             if value is not None:
                 values.append(value)
-        if node.op in (Op.INPUT, Op.CONST) or len(values) < len(node.inputs):
+        if node.op in (Op.INPUT, Op.CONST, Op.UNKNOWN) or len(values) < len(node.inputs):
             new.keep(node)
             continue
         name = node.name

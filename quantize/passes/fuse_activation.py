@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from edge_runtime.errors import GraphError
 from edge_runtime.layers import Activation
 from quantize.execute import LEAKY_SLOPE
 from quantize.ir import ACTIVATIONS, Graph, Node, Op, Rewriter
@@ -19,12 +18,10 @@ def fuse_activation(graph: Graph) -> Graph:
     new = Rewriter(graph)
     for node in graph.nodes.values():
         layer = _layer(new, node) if node.op in ACTIVATIONS else None
-        if layer is None:
+        if layer is None or other_slope(node):
             new.keep(node)
             continue
         activation = ACTIVATIONS[node.op]
-        if activation is Activation.LEAKY_RELU:
-            _check_slope(node)
         merged = layer.with_attributes(activation=activation.value, layer=layer.layer)
         new.add(replace(merged, name=node.name))
     return new.graph()
@@ -39,10 +36,11 @@ def _layer(new: Rewriter, node: Node) -> Node | None:
     return found if computed and alone and found.activation is Activation.NONE else None
 
 
-def _check_slope(node: Node) -> None:
-    alpha = node.number("alpha")
-    if abs(alpha - LEAKY_SLOPE) > _SLOPE_TOLERANCE:
-        raise GraphError(
-            f"node {node.name!r}: a leaky ReLU of slope {alpha:g} cannot be quantized; the DPU "
-            "knows one slope, 26/256 (0.1): train with that, or with ReLU"
-        )
+def other_slope(node: Node) -> str:
+    """Say what is wrong with a LEAKY_RELU of another slope than the DPU's; "" for other nodes."""
+    if node.op is not Op.LEAKY_RELU or abs(node.number("alpha") - LEAKY_SLOPE) <= _SLOPE_TOLERANCE:
+        return ""
+    return (
+        f"a leaky ReLU of slope {node.number('alpha'):g} cannot be quantized; the DPU knows one "
+        "slope, 26/256 (0.1): train with that, or with ReLU"
+    )

@@ -24,13 +24,19 @@ def sink_transposes(graph: Graph) -> Graph:
             new.keep(node)
         elif node.op is Op.TRANSPOSE:
             _merge(new, node, above[0])
-        elif node.op in _UNARY:
-            _below(new, node, (above[0].inputs[0],), above[0].ints("perm"))
+        elif node.op in _UNARY or (_passes_shape_on(node) and moved[0] is above[0]):
+            rest = tuple(new.now(name) for name in node.inputs[1:])
+            _below(new, node, (above[0].inputs[0], *rest), above[0].ints("perm"))
         elif node.op is Op.MEAN:
             _mean(new, node, above[0])
         elif not _joined(new, node, moved, above[0].ints("perm")):
             new.keep(node)
     return new.graph()
+
+
+def _passes_shape_on(node: Node) -> bool:
+    told = "shape" in node.attributes
+    return node.op is Op.UNKNOWN and node.flag("keeps_shape") and not told
 
 
 def _below(new: Rewriter, node: Node, inputs: tuple[str, ...], perm: tuple[int, ...]) -> None:

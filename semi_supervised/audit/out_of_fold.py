@@ -27,14 +27,14 @@ from edge_runtime.images import read_gray
 from edge_runtime.labeled_images import LabeledImage
 from edge_runtime.preprocess import normalize_contrast, to_float
 from semi_supervised.audit.folds import deal_folds
-from semi_supervised.augment import CANVAS, halve, to_canvas
-from semi_supervised.batches import make_batches
-from semi_supervised.losses import loss_labeled
-from semi_supervised.networks import Discriminator
 from semi_supervised.settings import Settings, TrainSettings
 from semi_supervised.synthesis import Synthesizer
 from semi_supervised.synthesis.fonts import find_faces
-from semi_supervised.training_images import TrainingImages
+from semi_supervised.training.augment import CANVAS, halve, to_canvas
+from semi_supervised.training.batches import make_batches
+from semi_supervised.training.images import TrainingImages
+from semi_supervised.training.losses import loss_labeled
+from semi_supervised.training.networks import Discriminator
 
 log = logging.getLogger(__name__)
 
@@ -188,17 +188,20 @@ class _Learner:
         """Train on the positions of ``pool``; ``part`` seeds the order and the changes."""
         s = self._settings
         train = TrainSettings(
-            seed=s.seed * 1000 + part, batch_labeled=s.batch, batch_unlabeled=1, drawn_share=0.0
+            method="supervised",
+            seed=s.seed * 1000 + part,
+            batch_labeled=s.batch,
+            batch_drawn=0,
         )
-        images = TrainingImages(*self._images, pool, pool)
+        images = TrainingImages(*self._images, pool, pool[:0], pool[:0])
         batches = make_batches(images, None, Settings(train=train), 0, self.workers)
         with contextlib.closing(batches):
             for step, batch in zip(range(steps), batches, strict=False):
                 warm = min(1.0, (step + 1) / min(_WARMUP, steps))
                 rate = s.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
                 self._step(
-                    tf.constant(batch.labeled),
-                    tf.constant(batch.labels),
+                    tf.constant(batch.given),
+                    tf.constant(batch.given_classes),
                     tf.constant(rate, tf.float32),
                     tf.constant([train.seed, step]),
                 )

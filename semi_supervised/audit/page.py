@@ -1,22 +1,17 @@
 """audit.html: the record as one page that needs nothing but itself."""
 
-import base64
-import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
-from edge_runtime.errors import ImageError
-from edge_runtime.images import read_gray
 from semi_supervised.audit.report import Record, summary
+from semi_supervised.thumbnails import thumbnails
 
 SHOWN = 120  # suspects or groups with pictures in a section; audit.json has all
 _GROUP_SHOWN = 12  # pictures of one group
-_THUMBNAIL = 96  # pixels, longer side
 _ANCHORS = (
     "unreadable",
     "problems",
@@ -98,17 +93,4 @@ def _thumbnails(record: Record) -> dict[str, str]:
     kinds = ("identical", "near_identical", "conflicts", "across_splits", "calibration_overlap")
     for kind in kinds:
         files += [i["file"] for g in record[kind][:SHOWN] for i in g["images"][:_GROUP_SHOWN]]
-    return dict(_encoded(dict.fromkeys(files)))
-
-
-def _encoded(files: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for file in files:
-        try:
-            picture = Image.fromarray(read_gray(Path(file)))
-        except ImageError:  # it has gone since it was looked at
-            continue
-        picture.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
-        stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=85)
-        text = base64.b64encode(stream.getvalue()).decode("ascii")
-        yield file, f"data:image/jpeg;base64,{text}"
+    return thumbnails(dict.fromkeys(files))

@@ -160,12 +160,15 @@ def _check_classes(
 ) -> None:
     """Raise `LabelError` where a class has fewer different images than the protocol needs."""
     different: Counter[str] = Counter(label for unit in units for label in unit.labels())
-    absent = [symbol for symbol in alphabet.symbols if different[symbol] == 0]
+    taught = {i.label for i in images} if settings.protocol == "few" else set(different)
+    absent = [symbol for symbol in alphabet.symbols if symbol not in taught]
     if absent:
         raise LabelError(
             f"no image of {len(absent)} of the {len(alphabet)} classes ({' '.join(absent[:20])}); "
             "add some, or name the symbols you have with --alphabet"
         )
+    if settings.protocol == "few":
+        return
     splits = ["training"]
     splits += ["validation"] if settings.protocol == "random" else []
     splits += ["test"] if settings.protocol in ("random", *_TRAINING_NUMBERS) else []

@@ -44,6 +44,7 @@ def assign_roles(images: Sequence[LabeledImage], settings: DataSettings) -> Role
     rules: dict[str, Callable[[Sequence[LabeledImage], DataSettings], Roles]] = {
         "kaggle": _kaggle,
         "cross-source": _cross_source,
+        "few": _few,
     }
     rule = rules.get(settings.protocol)
     roles = rule(images, settings) if rule else Roles(["dealt"] * len(images))
@@ -108,6 +109,16 @@ def _cross_source(images: Sequence[LabeledImage], settings: DataSettings) -> Rol
         {"train_sources": sorted(train), "test_sources": sorted(test)},
         [f"protocol cross-source: training on {_listed(train)}, test on {_listed(test)}"],
     )
+
+
+def _few(images: Sequence[LabeledImage], settings: DataSettings) -> Roles:
+    """Few labels: some of each class with two images are held out; if there is none, drawn ones."""
+    counts = Counter(i.label for i in images if i.label and i.source != DRAWN)
+    if counts and max(counts.values()) > 1:
+        return Roles(["dealt"] * len(images))
+    of: list[Role] = ["dealt" if i.source == DRAWN else "added" for i in images]
+    why = "no class has two labeled images" if counts else "there is no labeled image"
+    return Roles(of, notes=[f"{why}: the held-out characters are drawn ones"])
 
 
 def _listed(names: set[str]) -> str:

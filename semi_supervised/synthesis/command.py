@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     count = options.per_class * classes
     started = time.perf_counter()
     bar = tqdm(
-        write_images(drawing, count, options.output),
+        write_images(drawing, range(count), options.output),
         desc="draw",
         total=count,
         unit="image",

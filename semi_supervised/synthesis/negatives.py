@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_runtime.images import Gray
 from semi_supervised.synthesis.camera import crop_slanted, photograph
+from semi_supervised.synthesis.fonts import Face
 from semi_supervised.synthesis.glyphs import EM, draw_glyph
 from semi_supervised.synthesis.lettering import Box, Mask, Word, cut_out, set_word
 from semi_supervised.synthesis.paint import paint, paint_ground
@@ -29,6 +30,10 @@ KINDS: Final = (
     "shapes",
     "noise",
 )
+
+# Marks that look alike once their box is stretched to a square: no non-character where the alphabet
+# has the other.
+_TWINS: Final = {"_": "-", "-": "_"}
 
 # Kinds that a gate never sees in training, so that its accuracy on them says how it generalizes.
 HELD_OUT: Final = ("shapes", "between-glyphs")
@@ -63,13 +68,15 @@ class NegativeSynthesizer:
         }[self.kind(i)]
         return draw(rng)
 
-    def _symbol(self, rng: np.random.Generator) -> str:
+    def _symbol(self, face: Face, rng: np.random.Generator) -> str:
         symbols = self.characters.alphabet.symbols
+        if face.lacking:
+            symbols = tuple(s for s in symbols if s not in face.lacking)
         return symbols[rng.integers(len(symbols))]
 
     def _word(self, rng: np.random.Generator, length: int) -> Word:
         face = self.characters.pick_face(rng)
-        return set_word([self._symbol(rng) for _ in range(length)], face, rng)
+        return set_word([self._symbol(face, rng) for _ in range(length)], face, rng)
 
     def _two_glyphs(self, rng: np.random.Generator) -> Gray:
         """Two symbols, both whole: a crop that should have been cut in two."""
@@ -102,11 +109,12 @@ class NegativeSynthesizer:
 
     def _punctuation(self, rng: np.random.Generator) -> Gray:
         face = self.characters.pick_face(rng)
-        free = [c for c in PUNCTUATION if c not in self.characters.alphabet.symbols]
+        taken = self.characters.alphabet.symbols
+        free = [c for c in PUNCTUATION if c not in taken and _TWINS.get(c) not in taken] or [" "]
         mark = free[rng.integers(len(free))]
-        neighbours = [self._symbol(rng) if rng.random() < 0.4 else " " for _ in range(2)]
+        neighbours = [self._symbol(face, rng) if rng.random() < 0.4 else " " for _ in range(2)]
         if not draw_glyph(face, mark).ink.any():
-            mark = "."
+            mark = "." if "." in free else " "
         word = set_word([neighbours[0], mark, neighbours[1]], face, rng)
         return _shoot(word, word.boxes[1], rng)
 

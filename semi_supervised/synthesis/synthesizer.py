@@ -3,6 +3,7 @@
 import functools
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from edge_runtime.alphabet import Alphabet
 from edge_runtime.files import sha256_of
 from edge_runtime.images import Gray
 from semi_supervised.synthesis.camera import crop_slanted, photograph
-from semi_supervised.synthesis.fonts import Face
+from semi_supervised.synthesis.fonts import Face, drawable
 from semi_supervised.synthesis.lettering import crop_box, cut_out, set_word
 from semi_supervised.synthesis.paint import paint
 
@@ -25,7 +26,7 @@ class Synthesizer:
     """Draws image i of an endless series; its class is ``i % len(alphabet)``.
 
     Image i depends on the alphabet, the faces, the seed and i alone: whoever draws it, in
-    whatever order, gets the same bytes.
+    whatever order, gets the same bytes. Only images of `drawable` symbols can be drawn.
     """
 
     alphabet: Alphabet
@@ -37,6 +38,8 @@ class Synthesizer:
         """Text that is another whenever other images come out: SHA-256 of all they depend on."""
         faces = [(f.family, sha256_of(f.file), f.axes) for f in self.faces]
         what = repr((VERSION, self.seed, self.alphabet.symbols, faces))
+        partly = [sorted(f.lacking) for f in self.faces]
+        what += repr(partly) if any(partly) else ""
         return hashlib.sha256(what.encode()).hexdigest()
 
     def label(self, i: int) -> str:
@@ -47,8 +50,10 @@ class Synthesizer:
         """Draw image ``i``: uint8 [height, width], 10 to about 60 pixels high."""
         rng = np.random.default_rng([self.seed, i])
         symbol = self.label(i)
-        before, after = self._neighbours(symbol, rng)
-        word = set_word([before, symbol, after], self.pick_face(rng), rng)
+        neighbours = self._neighbours(symbol, rng)
+        face = self.pick_face(rng, symbol)
+        before, after = ("" if s in face.lacking else s for s in neighbours)
+        word = set_word([before, symbol, after], face, rng)
         ink, box = cut_out(word, crop_box(word.boxes[1], rng))
         return photograph(crop_slanted(paint(ink, rng), box, rng), rng)
 
@@ -61,15 +66,29 @@ class Synthesizer:
         """Number of font families."""
         return len(self._families)
 
-    def pick_face(self, rng: np.random.Generator) -> Face:
-        """A face of a random family, so that one of eighteen files is not seen more often."""
-        faces = self._families[rng.integers(len(self._families))]
+    def pick_face(self, rng: np.random.Generator, symbol: str = "") -> Face:
+        """A face of a random family, so that one of eighteen files is not seen more often.
+
+        Of those that have ``symbol``, where one is given.
+        """
+        families = self._families_with.get(symbol, self._families)
+        faces = families[rng.integers(len(families))]
         return faces[rng.integers(len(faces))]
 
     @functools.cached_property
+    def drawable(self) -> tuple[str, ...]:
+        """Symbols that some face has: all of the alphabet, unless fonts lack some."""
+        return drawable(self.alphabet, self.faces)
+
+    @functools.cached_property
     def _families(self) -> list[list[Face]]:
-        names = sorted({face.family for face in self.faces})
-        return [[face for face in self.faces if face.family == name] for name in names]
+        return _by_family(self.faces)
+
+    @functools.cached_property
+    def _families_with(self) -> dict[str, list[list[Face]]]:
+        """Families that have a symbol, for each that not all faces have."""
+        rare = set().union(*(face.lacking for face in self.faces)) & set(self.drawable)
+        return {s: _by_family([f for f in self.faces if s not in f.lacking]) for s in rare}
 
     @functools.cached_property
     def _alike(self) -> dict[str, list[str]]:
@@ -86,3 +105,8 @@ class Synthesizer:
             pool = self._alike[symbol] if rng.random() < 0.8 else self.alphabet.symbols
             chosen.append(pool[rng.integers(len(pool))] if rng.random() < 0.8 else "")
         return chosen[0], chosen[1]
+
+
+def _by_family(faces: Sequence[Face]) -> list[list[Face]]:
+    names = sorted({face.family for face in faces})
+    return [[face for face in faces if face.family == name] for name in names]

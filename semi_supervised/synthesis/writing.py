@@ -26,16 +26,16 @@ class Drawing(Protocol):
         ...
 
 
-def write_images(drawing: Drawing, count: int, folder: Path) -> Iterator[Path]:
-    """Write images 0..count-1 below ``folder``; yield each path when its file is there.
+def write_images(drawing: Drawing, numbers: Sequence[int], folder: Path) -> Iterator[Path]:
+    """Write images of these numbers below ``folder``; yield each path when its file is there.
 
     Images that exist already are kept, so that an interrupted run goes on where it was. The bytes
     do not depend on the number of processes.
     """
-    paths = [folder / drawing.file_name(i) for i in range(count)]
-    missing = [i for i, path in enumerate(paths) if not path.exists()]
-    there = set(missing)
-    yield from (path for i, path in enumerate(paths) if i not in there)
+    paths = {i: folder / drawing.file_name(i) for i in numbers}
+    missing = [i for i, path in paths.items() if not path.exists()]
+    new = set(missing)
+    yield from (path for i, path in paths.items() if i not in new)
     chunks = [missing[k : k + _CHUNK] for k in range(0, len(missing), _CHUNK)]
     workers = min(os.cpu_count() or 1, len(chunks) // 4)
     jobs = [(drawing, chunk, folder) for chunk in chunks]

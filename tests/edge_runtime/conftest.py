@@ -1,5 +1,6 @@
 """The on-board program, built once for the tests that need it."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,11 @@ def build_runtime(board: str, *options: str) -> Path:
     """Build for a board where `make runtime` does; return the folder."""
     script = ROOT / "scripts/build_runtime.py"
     done = subprocess.run(
-        [sys.executable, script, board, *options], capture_output=True, text=True, check=False
+        [sys.executable, script, board, *options],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},  # this checkout, whichever is installed
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return ROOT / "edge_runtime/cpp/build" / board

@@ -1,8 +1,22 @@
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_runtime.alphabet import ALPHABET_62
-from edge_runtime.metrics import calibration_error, group_of, macro_average, measure, rank, wilson
+from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
+from edge_runtime.metrics import (
+    calibration_error,
+    group_of,
+    macro_average,
+    mcnemar,
+    measure,
+    rank,
+    wilson,
+)
+from edge_runtime.per_class import confusions, per_class
 
 
 @pytest.mark.parametrize(
@@ -74,3 +88,76 @@ def test_calibration_error():
     honest = rng.random(20_000) < confidence
     assert calibration_error(confidence, honest).value < 0.02
     assert calibration_error(np.full(1000, 0.9), np.arange(1000) < 500).value == pytest.approx(0.4)
+
+
+def binomial_tail(n, k):
+    return sum(math.comb(n, i) for i in range(k + 1)) / 2**n
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200))
+def test_mcnemar_is_the_binomial_test(answers):
+    first, second = (np.array(column) for column in zip(*answers, strict=True))
+    found = mcnemar(first, second)
+    b = sum(a and not z for a, z in answers)
+    c = sum(z and not a for a, z in answers)
+    assert (found.only_first, found.only_second, found.n) == (b, c, len(answers))
+    assert found.p == pytest.approx(min(1.0, 2 * binomial_tail(b + c, min(b, c))))
+    assert mcnemar(second, first).p == found.p
+
+
+def test_mcnemar_of_many_images():
+    """Against the normal approximation, with continuity correction (Edwards 1948)."""
+    first = np.array([True] * 5200 + [False] * 4800)
+    found = mcnemar(first, ~first)
+    chi = (abs(5200 - 4800) - 1) / math.sqrt(10_000)
+    assert found.p == pytest.approx(math.erfc(chi / math.sqrt(2)), rel=0.05)
+    assert found.as_json()["p"] == pytest.approx(found.p, rel=1e-5)
+    assert mcnemar(first, first).p == 1
+
+
+def test_labels_that_a_classifier_lacks_are_wrong():
+    """Two classes that it knows, 0 and 1, and "O", which ignoring look-alikes is a 0."""
+    alphabet = parse_alphabet("01O")
+    labels = np.array([0, 2, 2])
+    probabilities = np.array([[900_000, 100_000]] * 3)
+    found = measure(probabilities, np.array([[0, 1]] * 3), labels, alphabet)
+    assert found["top1_62"].value == pytest.approx(1 / 3)
+    assert found["top1_merged"].value == 1
+    assert found["macro"].value == 0.5
+    assert found["nll"].value == pytest.approx(-(math.log(0.9) + 2 * math.log(0.5e-6)) / 3)
+
+
+SYMBOLS = parse_alphabet("abcde")
+ANSWERS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@given(ANSWERS)
+def test_precision_and_recall_count_their_images(answers):
+    labels, best = (np.array(column) for column in zip(*answers, strict=True))
+    found = per_class(best, labels, SYMBOLS)
+    for i, symbol in enumerate(SYMBOLS.symbols):
+        answered = [label for label, answer in answers if answer == i]
+        labeled = [answer for label, answer in answers if label == i]
+        assert (symbol in found) == bool(answered or labeled)
+        if symbol not in found:
+            continue
+        each = found[symbol]
+        for metric, outcomes in ((each.precision, answered), (each.recall, labeled)):
+            assert (metric is None) == (not outcomes)
+            if metric is not None:
+                assert metric == wilson(outcomes.count(i), len(outcomes))
+        shown = each.as_json()
+        assert shown["recall"] == (each.recall.as_json() if each.recall else None)
+
+
+@given(ANSWERS)
+def test_confusions_are_the_most_frequent_mistakes(answers):
+    labels, best = (np.array(column) for column in zip(*answers, strict=True))
+    found = confusions(best, labels, SYMBOLS, 100)
+    wrong = Counter((a, b) for a, b in answers if a != b)
+    named = {(SYMBOLS.index(c.label), SYMBOLS.index(c.found)): c for c in found}
+    assert {pair: c.count for pair, c in named.items()} == dict(wrong)
+    assert all(c.n == sum(label == a for label, _ in answers) for (a, _), c in named.items())
+    keys = [(-c.count, SYMBOLS.index(c.label), SYMBOLS.index(c.found)) for c in found]
+    assert keys == sorted(keys)
+    assert confusions(best, labels, SYMBOLS, 2) == found[:2]

@@ -110,7 +110,7 @@ def test_mistakes_get_one_line_and_exit_code_2(bundle, images, tmp_path, classif
         (("--bundle", bundle, tmp_path / "empty"), "no image in this folder"),
         (("--bundle", bundle, "--top-k", "0", images), "at least 1"),
         (("--bundle", bundle, "--top-k", "x", images), "needs a number"),
-        (("--bundle", bundle, "--backend", "n2cube", images), "no back end 'n2cube'"),
+        (("--bundle", bundle, "--backend", "gpu", images), "no back end 'gpu'"),
         (("--bundle", bundle, "--isa", "mmx", images), "no instruction set 'mmx'"),
         (("--bundle", bundle, "--b", images), "could be"),
         (("--bundle", bundle, "--nonsense", images), "no option --nonsense"),
@@ -139,6 +139,20 @@ def test_bench_and_footprint(native_build, classify_native, tmp_path):
     assert 500 < figures["peak_kb"] < 4096
     assert (native_build / "edge_classify").stat().st_size < 1_000_000
     assert "µs median" in classify_native(*arguments)[1]
+
+
+def test_times_of_what_was_classified(bundle, images, classify_native):
+    """One line on standard error; what is on standard output stays the same."""
+    plain = classify_native("--bundle", bundle, "--json", images)
+    for threads in ("1", "3"):
+        given = ("--bundle", bundle, "--json", "--times", "--threads", threads, images)
+        code, out, err = classify_native(*given)
+        assert (code, out) == plain[:2]
+        times = json.loads(err)
+        assert (times["images"], times["threads"]) == (len(out.splitlines()), int(threads))
+        assert 0 < times["median_us"] <= times["p99_us"] < times["seconds"] * 1e6
+        rate = times["images"] / times["seconds"]
+        assert times["images_per_second"] == pytest.approx(rate, rel=0.01)
 
 
 def test_a_closed_reader_ends_it_quietly(bundle, images, native_build):

@@ -88,6 +88,14 @@ def test_float_scores_are_the_same_definition():
         assert abs(real / 1e6 - expected_real) <= 1e-6
 
 
+def test_float_scores_divide_by_the_temperature_as_the_tables_do():
+    logits = np.random.default_rng(1).integers(-128, 128, (50, 10)).astype(np.int8)
+    found = float_probabilities(logits.astype(np.float32) / 8, 2.5)
+    table = ScoreTable.build(3, 1.0, 2.5).probabilities(logits)
+    for a, b in zip(found, table, strict=True):
+        assert np.abs(a - b).max() <= 1  # millionths
+
+
 def test_ties_go_to_the_lowest_class():
     logits = np.zeros((1, 62), np.int8)
     logits[0, [40, 12, 50]] = 9

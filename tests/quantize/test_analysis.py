@@ -81,7 +81,12 @@ def test_the_page_is_one_file_with_every_layer(copy: Path, run_cli: Cli) -> None
     table = json.loads((copy / "quantization.json").read_text())
     for layer in table["layers"]:
         assert layer["name"] in text
-        assert set(table["analysis"][layer["name"]]) == {"saturated", "snr_db", "agreement_alone"}
+        assert set(table["analysis"][layer["name"]]) == {
+            "saturated",
+            "snr_db",
+            "agreement_alone",
+            "cost_alone_points",
+        }
     assert text.count("<svg") == len(table["layers"])
     assert text.count("data:image/png;base64,") == 10  # of the ten validation images
     code, out, _ = run_cli(main, "info", copy)

@@ -84,6 +84,119 @@ def test_held_out_may_be_another_manifest(
     assert "is the same image as the held-out image" in err
 
 
+def as_array(path: Path, *files: Path) -> Path:
+    """Write images to an .npz as preprocessing gives them."""
+    np.savez(path, inputs=to_float(np.stack([preprocess(read_gray(file)) for file in files])))
+    return path
+
+
+def test_an_array_must_not_hold_held_out_images(
+    onnx_model: Path, manifest: Path, tmp_path: Path, run_cli: Cli
+) -> None:
+    """Compared as preprocessed: an array has no file hashes."""
+    folder, flat = manifest.parent, np.zeros((1, 32, 32, 1), np.float32)
+    train = as_array(tmp_path / "train.npz", folder / "1-0.png", folder / "2-0.png")
+    leaky = as_array(tmp_path / "leaky.npz", folder / "1-0.png", folder / "2-9.png")
+    arguments = ("run", onnx_model, "--output", tmp_path, *DIGITS, "--method", "min-mse")
+    for option in ("--held-out", "--validation"):
+        fine = (*arguments, "--calibration", train, option, manifest, "--preset", "tiny")
+        assert run_cli(main, *fine)[0] == 0
+        code, _, err = run_cli(main, *arguments, "--calibration", leaky, option, manifest)
+        assert code == 2
+        assert "leaky.npz: input 1 is the same image as the test image" in err
+        assert "2-9.png" in err
+    np.savez(tmp_path / "flat.npz", inputs=np.concatenate([flat, np.load(train)["inputs"]]))
+    assert run_cli(main, *arguments, "--calibration", tmp_path / "flat.npz")[0] == 0
+    alone = ("run", onnx_model, "--output", tmp_path, "--calibration", train)
+    code, _, err = run_cli(main, *alone, "--held-out", manifest)
+    assert code == 2
+    assert "say which characters they are, in order, with --alphabet" in err
+
+
+def test_test_images_of_the_validation_manifest_are_held_out(
+    onnx_model: Path, manifest: Path, tmp_path: Path, run_cli: Cli
+) -> None:
+    """Also where the sample would not have had them: one image is enough of 26."""
+    folder = tmp_path / "plain"
+    for symbol in "01234":
+        (folder / f"digit_{symbol}").mkdir(parents=True)
+        for i in range(5):
+            name = f"{symbol}-{i}.png"
+            shutil.copy(manifest.parent / name, folder / f"digit_{symbol}" / name)
+    shutil.copy(manifest.parent / "4-8.png", folder / "digit_4" / "extra.png")
+    arguments = ("run", onnx_model, "--calibration", folder, "--output", tmp_path, *DIGITS)
+    code, _, err = run_cli(main, *arguments, "--validation", manifest, "--calibration-count", "1")
+    assert code == 2
+    assert "digit_4/extra.png: is the same image as the test image" in err
+
+
+def frozen(path: Path, first: Any, second: Any, ends: tuple[str, ...] = ("y",)) -> Path:
+    """Write a graph 8×8×1 → convolution → ReLU → convolution → one logit per class."""
+    import tensorflow as tf
+
+    graph = tf.Graph()
+    with graph.as_default():
+        side = None if path.name == "dynamic.pb" else 8
+        x = tf.compat.v1.placeholder(tf.float32, [None, side, side, 1], name="input_real")
+        x = tf.nn.conv2d(x, tf.constant(first, tf.float32, name="w1"), 1, "SAME", name="c1")
+        x = tf.nn.conv2d(tf.nn.relu(x), tf.constant(second, tf.float32, name="w2"), 1, "VALID")
+        for end in ends:
+            tf.reshape(x, [-1, second.shape[-1]], name=end)
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+RNG = np.random.default_rng(0)
+FIRST, SECOND = RNG.normal(0, 1, (3, 3, 1, 4)), RNG.normal(0, 1, (8, 8, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "ends", "message"),
+    [
+        ("nan", FIRST * np.nan, SECOND, ("y",), "constant 'w1' holds NaN or infinity"),
+        ("infinite", FIRST, SECOND * np.inf, ("y",), "constant 'w2' holds NaN or infinity"),
+        ("zeros", FIRST * 0, SECOND, ("y",), "weights 'w1' are all zero"),
+        ("tiny", FIRST * 1e-30, SECOND, ("y",), r"'w1': fix point \d+ is outside -64\.\.64"),
+        ("huge", FIRST, SECOND * 1e30, ("y",), r"fix point -\d+ is outside -64\.\.64"),
+        ("two", FIRST, SECOND, ("y", "z"), "ends at y, z; choose the logits with --output-node"),
+        ("dynamic", FIRST, SECOND, ("y",), r"shape \[\?, \?, \?, 1\]; freeze the graph with"),
+        ("good", FIRST, SECOND, ("y",), ""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["min-mse", "best"])
+def test_graphs_that_cannot_be_quantized(
+    name: str, first: Any, second: Any, ends: Any, message: str, method: str, tmp_path: Path,
+    run_cli: Cli,
+) -> None:  # fmt: skip
+    path = frozen(tmp_path / f"{name}.pb", first, second, ends)
+    x = RNG.normal(0, 0.5, (20, 8, 8, 1)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x)
+    arguments = ("run", path, "--calibration", tmp_path / "x.npz", "--output", tmp_path / "out")
+    code, _, err = run_cli(main, *arguments, "--method", method)
+    if not message:
+        assert code == 0
+        return
+    assert code == 2
+    told = [line for line in err.splitlines() if line.startswith("quantize: ")]
+    assert len(told) == 1
+    assert re.search(message, told[0])
+    assert not (tmp_path / "out" / "quantization.json").exists()
+
+
+def test_a_calibration_folder_without_images(
+    onnx_model: Path, tmp_path: Path, run_cli: Cli
+) -> None:
+    (tmp_path / "digit_1").mkdir()
+    arguments = ("run", onnx_model, "--calibration", tmp_path, "--output", tmp_path, *DIGITS)
+    code, _, err = run_cli(main, *arguments)
+    assert code == 2
+    assert len(err.strip().splitlines()[-1:]) == 1
+    assert str(tmp_path) in err
+    code, _, err = run_cli(main, *arguments, "--calibration-count", "0")
+    assert code == 2
+    assert "calibration_count must be an integer of at least 1" in err
+
+
 def test_images_need_an_alphabet_of_the_right_size(
     onnx_model: Path, manifest: Path, tmp_path: Path, run_cli: Cli
 ) -> None:

@@ -142,6 +142,25 @@ def test_equalization_saves_a_badly_conditioned_network() -> None:
     assert error(of, best.network) < 0.1 * error(of, vendor.network)
 
 
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_very_badly_conditioned_network_keeps_its_answers(seed: int) -> None:
+    """Channels differ by up to 2^10, which leaves the vendor's rule next to nothing.
+
+    Random weights leave classes close: with seed 4 and no spread, best agrees on 98.5 % and
+    min-mse on 97 %. Measured here: best 97.3 % and 95.0 %, min-mse 24 % and 63 %.
+    """
+    of, x = chain(seed, spread=5.0), images(300)
+    unseen = images(400, seed=99)
+    wanted = logits_of(of, unseen).argmax(axis=1)
+
+    def agreement(method: str) -> float:
+        network = quantize(of, x, Options(method, 50)).network
+        return float(np.mean(dequantized_logits(network, unseen).argmax(axis=1) == wanted))
+
+    assert agreement("min-mse") < 0.7
+    assert agreement("best") >= 0.94
+
+
 def test_best_keeps_what_is_nearest_on_inputs_that_it_did_not_fit() -> None:
     of, x = chain(5), images(200)
     found = quantize(of, x, Options("best", 50))

@@ -12,6 +12,7 @@ from edge_runtime.bundle import read_bundle
 from edge_runtime.files import sha256_of
 from quantize.__main__ import main
 from quantize.artifacts import read_quantization
+from tests.dnndk_files import dnndk_elf
 from tests.quantize.conftest import DIGITS, Cli, tamper
 
 
@@ -24,9 +25,9 @@ def test_the_bundle_holds_the_network_and_its_history(quantized: Path) -> None:
         "quantization.json",
     )  # fmt: skip
     assert bundle.manifest["files"] == {name: sha256_of(quantized / name) for name in names}
-    assert bundle.manifest["gate"] is None
     assert bundle.manifest["board"] == "host"
-    assert bundle.manifest["scores"] == {"logit_scale": 1.0, "temperature": 1.0}
+    assert bundle.manifest["scores"] == {"logit_scale": 1.0, "temperature": 1.0, "gate": None}
+    assert (bundle.temperature, bundle.threshold) == (1.0, None)
     golden = bundle.golden.inputs
     flat = [set(np.unique(image)) for image in golden]
     assert {-128} in flat
@@ -113,13 +114,14 @@ def test_compile_refuses_a_model_that_was_replaced(copy: Path, run_cli: Cli) -> 
 
 def test_compile_takes_a_kernel_and_a_board(copy: Path, run_cli: Cli) -> None:
     elf = copy / "dpu.elf"
-    elf.write_bytes(b"\x7fELF and more")
+    elf.write_bytes(dnndk_elf(read_quantization(copy).network, "mine_0"))
     arguments = ("compile", "--quantized", copy, "--output", copy / "b.egb", "--board", "zedboard",
                  "--name", "mine", "--dpu-kernel")  # fmt: skip
     assert run_cli(main, *arguments, elf)[0] == 0
     bundle = read_bundle(copy / "b.egb")
     assert (bundle.name, bundle.manifest["board"]) == ("mine", "zedboard")
-    assert bundle.dpu_kernel == elf.read_bytes()
+    assert bundle.dpu is not None
+    assert (bundle.dpu.kernel, bundle.dpu.artifact) == ("mine_0", elf.read_bytes())
     elf.write_bytes(b"text")
     for path, message in ((elf, "is no ELF file"), (copy / "none.elf", "cannot be read")):
         code, _, err = run_cli(main, *arguments, path)

@@ -47,6 +47,17 @@ def test_the_two_roundings_differ_on_negative_ties_alone() -> None:
     assert half_away_from_zero(ties).tolist() == [-3, -2, -1, 1, 2, 3]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_constants_are_rounded_as_c_does_just_below_a_half(kind: type) -> None:
+    """There floor(x + ½) is wrong in floating point: the sum itself is rounded up to 1."""
+    half = kind(0.5)
+    below, above = np.nextafter(half, kind(0)), np.nextafter(half, kind(1))
+    x = np.array([below, half, above, 1.5, 126.5, -below, -half, -126.5], kind)
+    assert half_away_from_zero(x).tolist() == [0, 1, 1, 2, 127, 0, -1, -127]
+    near = np.nextafter(x, kind(0))
+    assert half_away_from_zero(near).tolist() == [exact_away(float(v), 0) for v in near]
+
+
 def test_white_saturates_where_a_cast_would_wrap() -> None:
     assert to_integers(np.array([1.0, -1.0, -1.01]), 7, half_up).tolist() == [127, -128, -128]
 

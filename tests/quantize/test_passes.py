@@ -6,6 +6,7 @@ import pytest
 from edge_runtime.errors import GraphError
 from quantize import execute, passes
 from quantize.ir import Graph, Node, Op, Pass, constant
+from quantize.lower import check_supported
 from tests.quantize.tiny_graphs import const, conv, graph, inputs
 
 W = const("w", 5, 3, 3, 3)
@@ -273,8 +274,9 @@ def test_fuse_activation_into_an_addition() -> None:
 
 def test_a_slope_that_the_dpu_lacks_is_named() -> None:
     steep = graph(W, conv("c"), Node("r", Op.LEAKY_RELU, ("c",), {"alpha": 0.2}))
+    assert passes.fuse_activation(steep).operators() == [Op.INPUT, Op.CONV, Op.LEAKY_RELU]
     with pytest.raises(GraphError, match=r"'r': a leaky ReLU of slope 0\.2 cannot"):
-        passes.fuse_activation(steep)
+        check_supported(passes.fuse_activation(steep))
 
 
 @pytest.mark.parametrize("swapped", [False, True])

@@ -138,13 +138,13 @@ def test_an_npz_is_passed_as_it_is_and_needs_no_alphabet(
 
 def test_the_sample_is_seeded_and_spread_over_the_classes(manifest: Path) -> None:
     alphabet = parse_alphabet("01234")
-    images = find_labeled_images(manifest, alphabet)
-    chosen = inputs.choose_calibration(manifest, images, alphabet, 10, seed=1)
+    candidates = inputs.calibration_candidates(manifest, find_labeled_images(manifest, alphabet))
+    chosen = inputs.choose_calibration(candidates, alphabet, 10, seed=1)
     assert sorted(image.label for image in chosen) == list("0011223344")
     assert {image.split for image in chosen} == {"train"}
-    assert chosen == inputs.choose_calibration(manifest, images, alphabet, 10, seed=1)
-    assert chosen != inputs.choose_calibration(manifest, images, alphabet, 10, seed=2)
-    assert len(set(inputs.choose_calibration(manifest, images, alphabet, 1000, seed=1))) == 30
+    assert chosen == inputs.choose_calibration(candidates, alphabet, 10, seed=1)
+    assert chosen != inputs.choose_calibration(candidates, alphabet, 10, seed=2)
+    assert len(set(inputs.choose_calibration(candidates, alphabet, 1000, seed=1))) == 30
 
 
 def test_the_freeze_stages_alphabet_is_found_beside_its_model(

@@ -14,8 +14,8 @@ from quantize.settings import Settings, load_settings
 
 def test_presets_differ_where_they_should() -> None:
     counts = [load_settings(name).calibration_count for name in PRESETS]
-    assert counts == [64, 512, 1024]
-    assert [load_settings(name).report_only for name in PRESETS] == [True, False, False]
+    assert counts == [64, 512, 1024, 512]
+    assert [load_settings(name).report_only for name in PRESETS] == [True, False, False, True]
 
 
 def test_the_command_line_wins_over_the_preset() -> None:

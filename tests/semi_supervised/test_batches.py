@@ -1,5 +1,6 @@
 """Batches: functions of the step alone, whoever makes them; what training may see."""
 
+import dataclasses
 import itertools
 import os
 import pickle
@@ -14,13 +15,14 @@ import pytest
 from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
 from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.labeled_images import find_labeled_images
-from semi_supervised.batches import BatchMaker, drawn_per_batch, make_batches
+from edge_runtime.preprocess import preprocess
 from semi_supervised.data import make_data
-from semi_supervised.frequencies import symbol_frequencies
+from semi_supervised.frequencies import expected_frequencies, symbol_frequencies
 from semi_supervised.settings import load_settings
 from semi_supervised.synthesis import Synthesizer
 from semi_supervised.synthesis.fonts import find_faces
-from semi_supervised.training_images import load_training_images
+from semi_supervised.training.batches import BatchMaker, Counts, batch_counts, make_batches
+from semi_supervised.training.images import load_training_images
 
 DIGITS = parse_alphabet("0123456789")
 TINY = load_settings("tiny")
@@ -34,9 +36,10 @@ def synthesizer():
 @pytest.fixture
 def load(class_folders, tmp_path):
     def with_settings(*overrides, source=class_folders):
-        settings = load_settings("tiny", ["data.negatives_per_kind=0", *overrides])
+        settings = load_settings("tiny", ["data.negatives_per_kind=5", *overrides])
         make_data(str(source), tmp_path, DIGITS, settings.data)
-        return load_training_images(tmp_path / "manifest.csv", DIGITS, tmp_path)
+        files = (tmp_path / "manifest.csv", DIGITS, tmp_path, tmp_path / "negatives.csv")
+        return load_training_images(*files)
 
     return with_settings
 
@@ -69,7 +72,7 @@ def test_workers_end_with_a_killed_training(load, synthesizer, tmp_path):
     recipe.write_bytes(pickle.dumps((load(), synthesizer, TINY)))
     code = """
 import multiprocessing, pathlib, pickle, sys, time
-from semi_supervised.batches import make_batches
+from semi_supervised.training.batches import make_batches
 if __name__ == "__main__":
     recipe = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())
     batches = make_batches(*recipe, start=0, workers=2)
@@ -105,18 +108,74 @@ def is_alive(pid):
         return False
 
 
-def test_half_a_batch_is_drawn_and_its_labels_are_true(load, synthesizer):
-    images = load()
+def test_a_batch_has_the_parts_that_the_settings_name(load, synthesizer):
+    images = load("data.labels_per_class=1")
     batch = BatchMaker(images, synthesizer, TINY).batch(3)
-    drawn = drawn_per_batch(images, synthesizer, TINY)
-    assert drawn == 16
-    assert batch.labeled.shape == (32, 32, 32, 1)
-    assert batch.labeled.dtype == np.int8
-    assert batch.unlabeled.shape == (8, 32, 32, 1)
-    assert batch.labels.dtype == np.int32
-    none = BatchMaker(images, None, TINY).batch(3)
-    assert none.labels.shape == (32,)
-    assert same_classes(none.labels, images.classes[images.labeled])
+    assert batch_counts(images, synthesizer, TINY, 3) == Counts(16, 16, 8, 4)
+    for part, n in (("given", 16), ("drawn", 16), ("weak", 8), ("strong", 8), ("negatives", 4)):
+        inputs = getattr(batch, part)
+        assert (inputs.shape, inputs.dtype) == ((n, 32, 32, 1), np.int8), part
+    assert batch.given_classes.shape == batch.drawn_classes.shape == (16,)
+    assert same_classes(batch.given_classes, images.classes[images.labeled])
+    alone = BatchMaker(images, None, TINY).batch(3)
+    assert (len(alone.given), len(alone.drawn)) == (32, 0)
+    for method, weak, strong in (("supervised", 0, 0), ("sgan", 0, 8), ("consistency", 8, 8)):
+        settings = load_settings("tiny", [f"train.method={method}"])
+        batch = BatchMaker(images, synthesizer, settings).batch(0)
+        assert (len(batch.weak), len(batch.strong)) == (weak, strong), method
+
+
+def test_with_every_label_nothing_is_unlabeled(load, synthesizer):
+    images = load()
+    assert len(images.unlabeled) == 0
+    assert batch_counts(images, synthesizer, TINY, 3) == Counts(16, 16, 0, 4)
+
+
+def test_pre_training_is_on_drawn_characters(load, synthesizer):
+    images = load("data.labels_per_class=1")
+    settings = load_settings("tiny", ["train.pretrain_epochs=1"])
+    assert batch_counts(images, synthesizer, settings, 3) == Counts(0, 32, 0, 4)
+    assert batch_counts(images, synthesizer, settings, 4) == Counts(16, 16, 8, 4)
+    assert batch_counts(images, None, settings, 3).given == 32
+
+
+def test_both_views_of_an_unlabeled_image_show_it(load):
+    images = load("data.labels_per_class=1")
+    batch = BatchMaker(images, None, TINY).batch(0)
+    canvases = np.load(images.canvases)[images.unlabeled]
+    padded = np.pad(canvases, ((0, 0), (3, 3), (3, 3)), mode="edge")
+    likest = 0
+    for weak, strong in zip(batch.weak, batch.strong, strict=True):
+        shifted = (padded[:, y : y + 64, x : x + 64] for y in range(7) for x in range(7))
+        found = [k for some in shifted for k, canvas in enumerate(some) if shows(weak, canvas)]
+        assert len(set(found)) == 1, "one image, shifted by a few pixels"
+        order = sorted(range(len(canvases)), key=lambda k: -likeness(strong, canvases[k]))
+        likest += order.index(found[0]) < len(canvases) // 4
+    assert likest >= len(batch.weak) - 2  # a strong change may hide much
+
+
+def shows(view, canvas):
+    return np.array_equal(view[..., 0], preprocess(canvas)[..., 0])
+
+
+def likeness(view, canvas):
+    """Correlation of their pixels, light on dark or dark on light."""
+    pixels = preprocess(canvas).ravel().astype(float)
+    return abs(np.corrcoef(view.ravel().astype(float), pixels)[0, 1])
+
+
+def test_balanced_classes_come_alike(load):
+    images = load()
+    rare = np.flatnonzero(images.classes[images.labeled] == 3)[1:]
+    images = dataclasses.replace(images, labeled=np.delete(images.labeled, rare))
+    common = (images.classes[images.labeled] == 5).sum()
+    assert common > 1
+    settings = load_settings("tiny", ["train.class_balance=1.0", "train.method=supervised"])
+    maker = BatchMaker(images, None, settings)
+    classes = np.concatenate([maker.batch(step).given_classes for step in range(40)])
+    shares = np.bincount(classes, minlength=10) / len(classes)
+    assert abs(shares[3] - shares[5]) < 0.04
+    assert shares.min() > 0.05
 
 
 def same_classes(found, given):
@@ -135,26 +194,31 @@ def test_every_image_comes_once_a_pass(load):
 def test_hidden_labels_are_really_hidden(load):
     images = load("data.labels_per_class=1")
     assert sorted(images.classes[images.labeled]) == list(range(10))
-    assert images.hidden_labels == 20
+    assert len(images.unlabeled) == 20
     assert not set(images.labeled) & set(images.unlabeled)
     assert set(images.classes[images.unlabeled]) == {-1}
 
 
 def test_without_labels_all_that_teaches_is_drawn(load, synthesizer):
     images = load("data.labels_per_class=0")
-    assert (len(images.labeled), images.hidden_labels) == (0, 30)
+    assert (len(images.labeled), len(images.unlabeled)) == (0, 30)
     batch = BatchMaker(images, synthesizer, TINY).batch(0)
-    assert len(batch.labels) == TINY.train.batch_labeled
-    assert batch.labels.min() >= 0
+    assert (len(batch.given), len(batch.drawn)) == (0, 32)
+    assert batch.drawn_classes.min() >= 0
     with pytest.raises(InputError, match="no labeled image to train on"):
         BatchMaker(images, None, TINY).batch(0)
 
 
 def test_a_synthetic_set_is_only_a_sample_of_what_is_drawn(load, synthesizer):
     images = load(source="synthetic")
-    assert len(images.labeled) == 0
-    assert len(images.unlabeled) > 0
-    assert drawn_per_batch(images, synthesizer, TINY) == TINY.train.batch_labeled
+    assert len(images.labeled) == len(images.unlabeled) == 0
+    assert batch_counts(images, synthesizer, TINY, 0) == Counts(0, 32, 0, 4)
+
+
+def test_non_characters_are_those_of_the_training_split(load):
+    images = load()
+    assert len(images.negatives) == 6 * 3  # kinds that training sees; two of 5 are held out
+    assert set(images.classes[images.negatives]) == {-1}
 
 
 def test_drawn_characters_never_hold_out_real_ones(load, tmp_path):
@@ -175,6 +239,9 @@ def test_frequencies_are_those_of_signs():
     assert sum(p for s, p in signs.items() if s.isupper()) == pytest.approx(0.63)
     assert signs["0"] == signs["9"]
     assert np.allclose(symbol_frequencies(DIGITS, "signs"), 0.1)
+    counted = expected_frequencies(DIGITS, "labels", np.array([7] * 60 + [2] * 20))
+    assert np.allclose(counted, [0.02] * 2 + [0.22] + [0.02] * 4 + [0.62] + [0.02] * 2)
+    assert np.allclose(expected_frequencies(DIGITS, "labels", np.empty(0, int)), 0.1)
     greek = symbol_frequencies(parse_alphabet("αβγΩ"), "signs")
     assert greek.sum() == pytest.approx(1)
     assert greek[3] > greek[0] == greek[1]

@@ -12,11 +12,11 @@ from edge_runtime.images import read_gray
 from edge_runtime.labeled_images import find_labeled_images
 from edge_runtime.preprocess import area_resize, preprocess
 from semi_supervised.__main__ import main
-from semi_supervised.augment import Augmenter, halve, to_canvas
 from semi_supervised.data import make_data
 from semi_supervised.settings import AugmentSettings, load_settings
 from semi_supervised.sources import fingerprint
-from semi_supervised.training_images import load_evaluation
+from semi_supervised.training.augment import Augmenter, halve, to_canvas
+from semi_supervised.training.images import load_evaluation
 
 DIGITS = parse_alphabet("0123456789")
 TINY = load_settings("tiny")

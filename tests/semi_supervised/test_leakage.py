@@ -87,7 +87,7 @@ def test_training_refuses_a_leak_before_it_starts(leaking, tmp_path, run_cli):
 
 def test_training_goes_on_where_it_is_allowed(leaking, tmp_path, run_cli, monkeypatch):
     """The trainer is replaced: it is enough to see that it is reached, and only then."""
-    from semi_supervised import trainer
+    from semi_supervised.training import trainer
 
     def train(*arguments):
         raise InputError("reached")

@@ -7,7 +7,8 @@ from PIL import Image
 from edge_runtime.alphabet import parse_alphabet
 from edge_runtime.errors import InputError
 from edge_runtime.icdar2003 import Box, Photograph
-from semi_supervised.negatives import read_negatives, write_negatives
+from edge_runtime.negatives import kinds_never_trained, read_negatives
+from semi_supervised.negatives import write_negatives
 from semi_supervised.synthesis import Synthesizer
 from semi_supervised.synthesis.fonts import find_faces
 from semi_supervised.synthesis.negatives import HELD_OUT, KINDS
@@ -40,6 +41,7 @@ def test_kinds_and_splits(synthesizer, photographs, tmp_path):
     assert sum(map(len, by_split.values())) == len(written) == 10 * len(KINDS) + 40
     assert not {n.kind for n in by_split["train"]} & set(HELD_OUT)
     assert {n.kind for n in by_split["test"]} == {*KINDS, "background"}
+    assert kinds_never_trained(read_negatives(table)) == set(HELD_OUT)
     assert all(n.path.exists() for negatives in by_split.values() for n in negatives)
     # Each photograph has its own gray level, so crops tell where they are from.
     origin = {

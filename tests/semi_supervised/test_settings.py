@@ -17,7 +17,7 @@ def test_the_command_line_wins_over_the_preset_over_the_defaults():
     assert settings.train.epochs == 7
     assert settings.data.labels_per_class == 5
     assert settings.train.learning_rate == 1
-    assert settings.train.batch_labeled == 32  # the preset's
+    assert settings.train.batch_labeled == 16  # the preset's
     assert settings.train.dropout == 0.2  # the default
 
 
@@ -41,7 +41,7 @@ def test_own_preset_file(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("train.epoch=3", "no setting 'epoch'; there are seed, epochs"),
+        ("train.epoch=3", "no setting 'epoch'; there are epochs"),
         ("training.epochs=3", r"no table \[training\]; there are data, augment, train"),
         ("train.epochs=many", "epochs must be of type int, not 'many'"),
         ("train.epochs=1.5", "must be of type int"),
@@ -57,6 +57,15 @@ def test_own_preset_file(tmp_path):
         ("augment.rotation_degrees=90", "a 6 becomes a 9"),
         ("data.test_share=0.9", "between 0 and 0.5"),
         ("train.dropout=1.0", "1 excluded"),
+        ("train.method=gan", "no method 'gan'; there are supervised, sgan, consistency"),
+        ("train.pretrain_epochs=2", "pretrain_epochs must be fewer than epochs"),
+        ("train.batch_labeled=-1", "batch_labeled must not be negative"),
+        ("train.batch_drawn=70000", "together must lie in 1..65,536"),
+        ("train.width=9", r"width must lie in 0\.25\.\.4"),
+        ("train.class_balance=2", r"class_balance must lie in 0\.\.1"),
+        ("train.weight_gate=-1", "weight_gate must not be negative"),
+        ("train.drawn_frequencies=often", "there are labels, signs, even"),
+        ("teacher.temperature=0", "temperature must be positive"),
     ],
 )
 def test_mistakes_are_named(line, message):

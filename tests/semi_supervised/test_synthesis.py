@@ -113,10 +113,10 @@ def test_a_classifier_of_real_photographs_reads_most_of_them(faces):
 
 def test_writing_is_the_same_for_any_number_of_workers_and_goes_on(faces, tmp_path, monkeypatch):
     synthesizer = Synthesizer(DIGITS, faces, seed=1)
-    one = sorted(write_images(synthesizer, 1100, tmp_path / "one"))
+    one = sorted(write_images(synthesizer, range(1100), tmp_path / "one"))
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    list(write_images(synthesizer, 7, tmp_path / "two"))
-    two = sorted(write_images(synthesizer, 1100, tmp_path / "two"))
+    list(write_images(synthesizer, range(7), tmp_path / "two"))
+    two = sorted(write_images(synthesizer, range(1100), tmp_path / "two"))
     assert len(one) == 1100
 
     def digest(paths):

@@ -1,5 +1,6 @@
 """Networks, losses, training and freezing, against Keras, NumPy and plain formulas."""
 
+import hashlib
 import itertools
 import json
 import shutil
@@ -16,18 +17,29 @@ import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from edge_runtime.preprocess import to_float  # noqa: E402
+from quantize.__main__ import main as quantize_main  # noqa: E402
+from quantize.artifacts import read_quantization  # noqa: E402
+from quantize.methods import run_integers  # noqa: E402
 from semi_supervised import freeze as freezing  # noqa: E402
-from semi_supervised import trainer  # noqa: E402
-from semi_supervised.checkpoints import load_best  # noqa: E402
 from semi_supervised.data import make_data  # noqa: E402
-from semi_supervised.losses import (  # noqa: E402
+from semi_supervised.settings import load_settings  # noqa: E402
+from semi_supervised.training import step, trainer  # noqa: E402
+from semi_supervised.training.batches import Batch  # noqa: E402
+from semi_supervised.training.checkpoints import load_best  # noqa: E402
+from semi_supervised.training.fake_quantization import FakeQuantizer  # noqa: E402
+from semi_supervised.training.images import load_evaluation  # noqa: E402
+from semi_supervised.training.losses import (  # noqa: E402
+    align,
+    loss_consistency,
+    loss_distillation,
     loss_fake,
     loss_feature_matching,
     loss_labeled,
     loss_real,
+    sharpen,
 )
-from semi_supervised.networks import Discriminator, Generator  # noqa: E402
-from semi_supervised.settings import load_settings  # noqa: E402
+from semi_supervised.training.networks import Discriminator, Generator  # noqa: E402
 
 DIGITS = parse_alphabet("0123456789")
 SETTINGS = load_settings("tiny")
@@ -109,10 +121,49 @@ def test_losses_are_their_formulas():
     assert np.isclose(loss_feature_matching(a, b), ((a.mean(0) - b.mean(0)) ** 2).mean(), 1e-6)
 
 
+def test_consistency_is_cross_entropy_with_sharpened_aligned_guesses():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (40, 5)).astype(np.float32)
+    guesses = rng.dirichlet([0.3] * 5, 40).astype(np.float32)
+    p = np.exp(logits.astype(np.float64))
+    p /= p.sum(axis=1, keepdims=True)
+    total, sure = 0.0, 0
+    for k in range(40):
+        if max(guesses[k]) >= 0.8:
+            sure += 1
+            total -= sum(guesses[k, c] * np.log(p[k, c]) for c in range(5))
+    assert 5 < sure < 35
+    loss, share = loss_consistency(logits, guesses, 0.8)
+    assert np.isclose(loss, total / 40, 1e-5)
+    assert np.isclose(share, sure / 40)
+    cubes = [[g**3 for g in row] for row in guesses.astype(float)]
+    assert np.allclose(sharpen(guesses, 3.0), [np.array(r) / sum(r) for r in cubes], atol=1e-5)
+    answered, expected = rng.dirichlet([1] * 5), rng.dirichlet([1] * 5)
+    pulled = align(guesses, answered.astype(np.float32), expected.astype(np.float32)).numpy()
+    wanted = [
+        [g * e / a for g, a, e in zip(row, answered, expected, strict=True)] for row in guesses
+    ]
+    assert np.allclose(pulled, [np.array(row) / sum(row) for row in wanted], rtol=1e-4)
+
+
+def test_distillation_is_the_divergence_of_softened_answers():
+    rng = np.random.default_rng(4)
+    ours, teacher = rng.normal(0, 3, (2, 9, 4)).astype(np.float32)
+
+    def softened(z):
+        e = np.exp(z.astype(np.float64) / 3)
+        return e / e.sum(axis=1, keepdims=True)
+
+    p, q = softened(teacher), softened(ours)
+    wanted = 9 * (p * np.log(p / q)).sum(axis=1).mean()
+    assert np.isclose(loss_distillation(ours, teacher, 3.0), wanted, 1e-4)
+    assert abs(float(loss_distillation(teacher, teacher, 3.0))) < 1e-5
+
+
 def test_learning_rate_warms_up_and_ends_at_zero():
     train = load_settings("full").train
     rates = [
-        float(trainer.schedule(train, tf.constant(s)))
+        float(step.schedule(train, tf.constant(s)))
         for s in (0, train.warmup_steps, train.steps // 2, train.steps)
     ]
     assert rates[0] < 0.01
@@ -124,7 +175,8 @@ def test_learning_rate_warms_up_and_ends_at_zero():
 @pytest.fixture(scope="module")
 def data(class_folders, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    make_data(str(class_folders), folder, DIGITS, SETTINGS.data)
+    settings = load_settings("tiny", ["data.labels_per_class=2"])
+    make_data(str(class_folders), folder, DIGITS, settings.data)
     return folder / "manifest.csv"
 
 
@@ -170,6 +222,106 @@ def test_killed_and_resumed_training_is_the_uninterrupted_one(data, trained, tmp
         assert all(np.array_equal(expected[k], found[k]) for k in expected), name
 
 
+METHODS = {
+    "supervised": {"labeled", "gate"},
+    "sgan": {"labeled", "gate", "generator"},
+    "consistency": {"labeled", "gate", "consistency", "sure"},
+    "sgan-consistency": {"labeled", "gate", "consistency", "sure", "generator"},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_its_losses_and_the_same_graph(data, trained, tmp_path, method):
+    settings = load_settings("tiny", [f"train.method={method}", "train.epochs=1"])
+    trainer.train(data, tmp_path / "training", settings, workers=0)
+    row = json.loads((tmp_path / "training/metrics.jsonl").read_text())
+    losses = {name.removeprefix("loss_") for name in row if name.startswith("loss_")}
+    assert losses == METHODS[method]
+    assert (tmp_path / "training/generated").exists() == ("sgan" in method)
+    usual, found = (
+        load_best(folder / "best.npz")[0] for folder in (trained, tmp_path / "training")
+    )
+    assert [v.shape for v in found.variables] == [v.shape for v in usual.variables]
+
+
+def test_every_weight_of_the_settings_reaches_what_is_learned():
+    """Each loss changes the weights: none is computed and thrown away."""
+    rng = np.random.default_rng(5)
+
+    def images(n):
+        return rng.integers(-128, 128, (n, 32, 32, 1)).astype(np.int8)
+
+    classes = np.array([0, 1, 2, 0], np.int32)
+    batch = Batch(images(4), classes, images(4), classes, images(4), images(4), images(4))
+    learned = {}
+    tf.config.run_functions_eagerly(True)
+    try:
+        for name in ("none", "consistency", "gate", "negatives", "drawn"):
+            changes = [] if name == "none" else [f"train.weight_{name}=0.0"]
+            small = ["train.width=0.25", *changes]
+            learner = step.Learner(load_settings("tiny", small), np.full(3, 1 / 3))
+            learner.learn(batch)
+            learned[name] = learner.discriminator.kernels[0].numpy()
+    finally:
+        tf.config.run_functions_eagerly(False)
+    for a, b in itertools.combinations(learned, 2):
+        assert not np.array_equal(learned[a], learned[b]), (a, b)
+
+
+def test_a_teacher_is_trained_first_and_learned_from(data, tmp_path):
+    settings = load_settings("tiny", ["train.epochs=1", "teacher.epochs=1", "teacher.width=1.5"])
+    trainer.train(data, tmp_path / "training", settings, workers=0)
+    teacher = load_best(tmp_path / "training-teacher/best.npz")[0]
+    assert teacher.kernels[0].shape[-1] == 96
+    result = json.loads((tmp_path / "training/result.json").read_text())
+    assert result["best"]["loss_distillation"] > 0
+    weights = (tmp_path / "training-teacher/best.npz").read_bytes()
+    assert result["teacher_sha256"] == hashlib.sha256(weights).hexdigest()
+    assert load_best(tmp_path / "training/best.npz")[0].kernels[0].shape[-1] == 64
+
+
+def test_quantization_aware_training_validates_what_the_integers_will_say(
+    data, trained, frozen, tmp_path
+):
+    """At the end, the integer network of the tuned weights answers as validation did."""
+    run = [str(frozen / "frozen_model.pb"), "--method", "min-mse", "--head", "dpu"]
+    run += ["--calibration", str(data), "--preset", "tiny"]
+    assert quantize_main(["run", *run, "--output", str(tmp_path / "before")]) == 0
+    file = tmp_path / "before/quantization.json"
+    with pytest.raises(InputError, match="name that as start"):
+        trainer.train(data, tmp_path / "training", SETTINGS, 0, None, file)
+    settings = load_settings("tiny", ["train.epochs=1", "train.averaging=0.0"])
+    trainer.train(data, tmp_path / "training", settings, 0, trained, file)
+    result = json.loads((tmp_path / "training/result.json").read_text())
+    assert result["quantization_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    tuned, _, _ = load_best(tmp_path / "training/best.npz")
+    start, _, _ = load_best(trained / "best.npz")
+    assert not np.array_equal(tuned.kernels[2].numpy(), start.kernels[2].numpy())
+    assert np.array_equal(tuned.norms[2].mean.numpy(), start.norms[2].mean.numpy())
+    images = load_evaluation(data, DIGITS, "validation")
+    inputs = tf.constant(to_float(images.inputs))
+    rounded = tuned(inputs, fake=FakeQuantizer.read(file)).logits.numpy()
+    right = float((rounded.argmax(axis=1) == images.labels).mean())
+    assert right == result["best"]["validation_accuracy"]
+    integers = read_quantization(tmp_path / "before").network
+    wanted = run_integers(integers, images.inputs) * 2.0**-integers.logits_fix_point
+    found = start(inputs, fake=FakeQuantizer.read(file)).logits.numpy()
+    assert np.array_equal(found, wanted)
+
+
+def test_tensorboard_reads_what_training_writes(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "tensorboard"))
+    events.Reload()
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    tensors = events.Tensors("validation/accuracy")
+    found = [tf.make_ndarray(event.tensor_proto).item() for event in tensors]
+    assert [event.step for event in tensors] == [1, 2]
+    assert np.allclose(found, [row["validation_accuracy"] for row in rows])
+    assert "generated" in events.Tags()["tensors"]
+
+
 def test_a_finished_training_is_left_alone_and_another_one_set_aside(data, trained, tmp_path):
     output = tmp_path / "training"
     shutil.copytree(trained, output)
@@ -190,6 +342,7 @@ def test_a_diverging_training_says_so(data, tmp_path):
 def test_damaged_files_are_named(data, trained, tmp_path):
     output = tmp_path / "training"
     shutil.copytree(trained, output)
+    (output / "result.json").unlink()
     (output / "checkpoint.npz").write_bytes(b"PK\x03\x04 half")
     with pytest.raises(InputError, match=r"checkpoint\.npz: damaged checkpoint"):
         trainer.train(data, output, SETTINGS, workers=0)

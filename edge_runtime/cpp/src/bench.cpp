@@ -1,35 +1,20 @@
 #include "bench.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
-#include "classifier.h"
+#include "backend.h"
 #include "error.h"
 #include "files.h"
 #include "image.h"
+#include "times.h"
 
 namespace edgeglyph {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr double warm_up_s = 0.2, measured_s = 1.0;
 constexpr size_t least_runs = 20, most_runs = 100000;
-
-struct Times {
-    std::vector<double> us;  // sorted
-
-    double at(double share) const {
-        return us[static_cast<size_t>(share * static_cast<double>(us.size() - 1))];
-    }
-};
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 template <typename Body>
 Times measure(const Body &body) {
@@ -44,7 +29,7 @@ Times measure(const Body &body) {
         body();
         times.us.push_back(seconds_since(start) * 1e6);
     }
-    std::sort(times.us.begin(), times.us.end());
+    times.sort();
     return times;
 }
 
@@ -73,7 +58,7 @@ void print(const Options &options, const char *what, const Times &times) {
 
 void bench(const Options &options) {
     const Clock::time_point start = Clock::now();
-    const auto classifier = open_classifier(options.bundle, options.isa.c_str());
+    const auto classifier = open_with_backend(options);
     const double open_us = seconds_since(start) * 1e6;
     std::vector<int32_t> logits(classifier->classes());
     std::vector<uint32_t> probabilities(classifier->classes());

@@ -75,6 +75,7 @@ Bundle read_bundle(Bytes file) {
     if (bundle.checks.size != 8 * (bundle.network.layers.size() + 1)) {
         refuse("its checksums do not fill their section");
     }
+    if (const Bytes *dpu = sections.find("dpu")) bundle.dpu = read_dpu(*dpu, bundle.network);
     return bundle;
 }
 

@@ -22,6 +22,11 @@ struct Bytes {
     Bytes from(size_t offset) const { return {data + offset, size - offset}; }
 };
 
+inline bool is_elf(Bytes file) {
+    const uint8_t *p = file.data;
+    return file.size >= 4 && p[0] == 0x7f && p[1] == 'E' && p[2] == 'L' && p[3] == 'F';
+}
+
 inline uint16_t little16(const uint8_t *p) {
     return static_cast<uint16_t>(p[0] | p[1] << 8);
 }

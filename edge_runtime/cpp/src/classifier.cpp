@@ -63,7 +63,18 @@ Classifier::Classifier(std::vector<uint8_t> file, const std::string &name, const
     self_test(bundle_, *engine_, Lease(*this).memory());
 }
 
+void Classifier::use(std::unique_ptr<Accelerator> accelerator) {
+    self_test(bundle_, *accelerator);
+    accelerator_ = std::move(accelerator);
+}
+
 void Classifier::run(const int8_t *input, int32_t *logits) const {
+    if (accelerator_) {
+        std::vector<int8_t> found(classes());
+        accelerator_->run(input, found.data());
+        std::copy(found.begin(), found.end(), logits);
+        return;
+    }
     Lease lease(*this);
     engine_->run(input, lease.memory(), logits);
 }

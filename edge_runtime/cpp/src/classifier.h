@@ -24,6 +24,10 @@ public:
     const Engine &engine() const { return *engine_; }
     size_t classes() const { return bundle_.alphabet.size(); }
 
+    // From now on `accelerator` runs the network, once it has passed the self-test. Throws Error.
+    void use(std::unique_ptr<Accelerator> accelerator);
+    const Accelerator *accelerator() const { return accelerator_.get(); }
+
     // Logits [classes] of a preprocessed input [32][32].
     void run(const int8_t *input, int32_t *logits) const;
 
@@ -38,6 +42,7 @@ private:
     std::vector<uint8_t> file_;
     Bundle bundle_;
     std::unique_ptr<Engine> engine_;
+    std::unique_ptr<Accelerator> accelerator_;  // none: the engine runs the network
     mutable std::mutex guard_;
     mutable std::vector<Arena> idle_;  // arenas that no call is using
 };

@@ -72,10 +72,15 @@ Sections::Sections(Bytes file) {
     }
 }
 
-Bytes Sections::at(const char *name) const {
+const Bytes *Sections::find(const char *name) const {
     for (const auto &section : sections_) {
-        if (section.first == name) return section.second;
+        if (section.first == name) return &section.second;
     }
+    return nullptr;
+}
+
+Bytes Sections::at(const char *name) const {
+    if (const Bytes *section = find(name)) return *section;
     refuse("lacks '" + std::string(name) + "'; compile it again");
 }
 

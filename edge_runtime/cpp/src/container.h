@@ -16,7 +16,8 @@ public:
     // Take a file's bytes apart, which must outlive this; throws Error where anything is off.
     explicit Sections(Bytes file);
 
-    Bytes at(const char *name) const;  // refuses to go on without it
+    Bytes at(const char *name) const;           // refuses to go on without it
+    const Bytes *find(const char *name) const;  // nullptr where there is none
 
 private:
     std::vector<std::pair<std::string, Bytes>> sections_;

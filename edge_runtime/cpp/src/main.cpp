@@ -3,14 +3,17 @@
 #include <cstdio>
 #include <new>
 
+#include "backend.h"
 #include "bench.h"
 #include "classifier.h"
 #include "error.h"
 #include "files.h"
 #include "image.h"
+#include "n2cube_library.h"
 #include "options.h"
 #include "parallel.h"
 #include "text.h"
+#include "times.h"
 #include "version.h"
 
 namespace edgeglyph {
@@ -81,6 +84,7 @@ std::string plain_line(const Classifier &classifier, const std::string &path,
 struct Answer {
     std::string line;
     bool failed = false;
+    double us = 0;  // from opening the file to the line
 };
 
 Answer answer(const Classifier &classifier, const Source &source, const Options &options) {
@@ -107,18 +111,27 @@ Answer answer(const Classifier &classifier, const Source &source, const Options 
 int classify(const Classifier &classifier, const Options &options) {
     const std::vector<Source> sources = sources_of(options.images);
     bool failed = false;
+    Times times;
+    const Clock::time_point start = Clock::now();
     for (size_t from = 0; from < sources.size(); from += batch) {
         std::vector<Answer> answers(std::min(batch, sources.size() - from));
         parallel_for(answers.size(), options.threads, [&](size_t i) {
+            const Clock::time_point opened = Clock::now();
             answers[i] = answer(classifier, sources[from + i], options);
+            answers[i].us = seconds_since(opened) * 1e6;
         });
         for (const Answer &given : answers) {
             failed = failed || given.failed;
+            if (options.times) times.us.push_back(given.us);
             std::fwrite(given.line.data(), 1, given.line.size(), stdout);
         }
         std::fflush(stdout);
     }
     if (std::ferror(stdout)) refuse("standard output cannot be written");
+    if (options.times) {
+        const unsigned threads = options.threads ? options.threads : machine_threads();
+        std::fputs(times_line(times, threads, seconds_since(start)).c_str(), stderr);
+    }
     return failed ? 2 : 0;
 }
 
@@ -134,14 +147,17 @@ int run(const Options &options) {
     if (options.help) return std::fputs(usage_text, stdout), 0;
     if (options.version) return print_version(options.isa), 0;
     if (options.bench) return bench(options), 0;
-    const auto classifier = open_classifier(options.bundle, options.isa.c_str());
+    if (!options.n2cube_library.empty()) return check_n2cube(options.n2cube_library), 0;
+    const auto classifier = open_with_backend(options);
     if (options.self_test) {
         const Bundle &bundle = classifier->bundle();
         std::printf(
             "self-test of bundle '%s' passed: %zu layers, %u golden vectors, %s, "
-            "%zu bytes of working memory\n",
+            "%zu bytes of working memory%s%s\n",
             bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
-            classifier->engine().kernels().name, classifier->engine().arena_bytes());
+            classifier->engine().kernels().name, classifier->engine().arena_bytes(),
+            classifier->accelerator() ? "; the same golden vectors on the DPU by " : "",
+            classifier->accelerator() ? classifier->accelerator()->name() : "");
         return 0;
     }
     return classify(*classifier, options);

@@ -1,6 +1,8 @@
 #include "options.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "error.h"
 
@@ -16,11 +18,14 @@ const char *const usage_text =
     "  --json              print JSON lines\n"
     "  --top-k K           how many classes to name (default: 3)\n"
     "  --threads N         work on N images at a time; 0 takes all processors (default: 1)\n"
-    "  --backend B         auto or cpu (default: auto)\n"
+    "  --backend B         auto, cpu, n2cube (DPU by DNNDK) or vart (DPU by Vitis AI); auto takes\n"
+    "                      the DPU where there is one, else the CPU (default: auto)\n"
     "  --isa I             the CPU's instruction set: scalar, avx2, avx512vnni, neon or neon-dot;\n"
     "                      auto takes the fastest that it has (default: auto)\n"
     "  --self-test         compare checksums and golden vectors, say so, and end\n"
+    "  --times             then print a JSON line of latency and throughput, on standard error\n"
     "  --bench             measure instead of classifying\n"
+    "  --check-n2cube LIB  say whether DNNDK's libn2cube.so has the functions for n2cube, and end\n"
     "  --version, --help\n"
     "\n"
     "Exit code: 0; 1 where the self-test fails; 2 where an input cannot be used.\n";
@@ -35,7 +40,7 @@ struct Option {
 constexpr Option known[] = {
     {"--bundle", true},  {"--json", false},    {"--top-k", true},  {"--threads", true},
     {"--backend", true}, {"--isa", true},      {"--bench", false}, {"--self-test", false},
-    {"--help", false},   {"--version", false},
+    {"--help", false},   {"--version", false}, {"--times", false}, {"--check-n2cube", true},
 };
 
 const Option &find_option(const std::string &given) {
@@ -60,27 +65,34 @@ size_t number(const std::string &option, const std::string &text) {
 
 void set(Options &options, const std::string &name, const std::string &value) {
     if (name == "--bundle") options.bundle = value;
-    if (name == "--backend") options.backend = value;
+    if (name == "--backend") {
+        options.backend = value;
+        options.backend_named = true;
+    }
+    if (name == "--check-n2cube") options.n2cube_library = value;
     if (name == "--isa") options.isa = value;
     if (name == "--top-k") options.top_k = number(name, value);
     if (name == "--threads") options.threads = static_cast<unsigned>(number(name, value));
     options.json |= name == "--json";
     options.bench |= name == "--bench";
+    options.times |= name == "--times";
     options.self_test |= name == "--self-test";
     options.help |= name == "--help";
     options.version |= name == "--version";
 }
 
 void check(const Options &options) {
-    if (options.help || options.version) return;
+    if (options.help || options.version || !options.n2cube_library.empty()) return;
     if (options.bundle.empty()) refuse("name the classifier with --bundle FILE.egb");
     if (options.images.empty() && !options.self_test && !options.bench) {
         refuse("name images, or folders of them");
     }
     if (options.top_k < 1) refuse("--top-k must be at least 1");
     if (options.threads > 1024) refuse("--threads must be at most 1024");
-    if (options.backend != "auto" && options.backend != "cpu") {
-        refuse("no back end '" + options.backend + "'; there are auto, cpu");
+    const char *const backends[] = {"auto", "cpu", "n2cube", "vart"};
+    if (std::find(std::begin(backends), std::end(backends), options.backend) ==
+        std::end(backends)) {
+        refuse("no back end '" + options.backend + "'; there are auto, cpu, n2cube, vart");
     }
 }
 

@@ -8,10 +8,13 @@ namespace edgeglyph {
 
 struct Options {
     std::string bundle, backend = "auto", isa = "auto";
+    bool backend_named = false;  // on the command line
+    std::string n2cube_library;
     std::vector<std::string> images;  // "-" is standard input
     size_t top_k = 3;
     unsigned threads = 1;
-    bool json = false, self_test = false, bench = false, help = false, version = false;
+    bool json = false, self_test = false, bench = false, times = false, help = false,
+         version = false;
 };
 
 extern const char *const usage_text;

@@ -131,21 +131,49 @@ bool same_logits(const Network &network, const int32_t *logits, const uint8_t *e
     return true;
 }
 
+// Beginnings of a golden vector's parts.
+struct Golden {
+    const int8_t *input;
+    const uint8_t *checksums, *logits;
+};
+
+Golden golden_vector(const Bundle &bundle, uint32_t index) {
+    const size_t record = bundle.golden.size / bundle.golden_count;
+    const uint8_t *at = bundle.golden.data + index * record;
+    const uint8_t *checksums = at + bundle.network.input.values();
+    return {reinterpret_cast<const int8_t *>(at), checksums,
+            checksums + 4 * bundle.network.layers.size()};
+}
+
 }  // namespace
 
 void self_test(const Bundle &bundle, const Engine &engine, uint8_t *arena) {
     check_parts(bundle, engine);
     const Network &network = bundle.network;
-    const size_t inputs = static_cast<size_t>(network.input.values());
-    const size_t record = bundle.golden.size / bundle.golden_count;
     std::vector<int32_t> logits(static_cast<size_t>(network.classes()));
     for (uint32_t i = 0; i < bundle.golden_count; ++i) {
-        const uint8_t *golden = bundle.golden.data + i * record;
-        Comparison expected{bundle, golden + inputs, i};
-        engine.run(reinterpret_cast<const int8_t *>(golden), arena, logits.data(), compare_layer,
-                   &expected);
-        if (!same_logits(network, logits.data(), golden + inputs + 4 * network.layers.size())) {
+        const Golden golden = golden_vector(bundle, i);
+        Comparison expected{bundle, golden.checksums, i};
+        engine.run(golden.input, arena, logits.data(), compare_layer, &expected);
+        if (!same_logits(network, logits.data(), golden.logits)) {
             fail(bundle, "the logits of golden vector " + std::to_string(i) + " differ");
+        }
+    }
+}
+
+void self_test(const Bundle &bundle, Accelerator &accelerator) {
+    std::vector<int8_t> found(static_cast<size_t>(bundle.network.classes()));
+    for (uint32_t i = 0; i < bundle.golden_count; ++i) {
+        const Golden golden = golden_vector(bundle, i);
+        accelerator.run(golden.input, found.data());
+        const std::vector<int32_t> logits(found.begin(), found.end());
+        if (!same_logits(bundle.network, logits.data(), golden.logits)) {
+            throw Error{Fault::not_verified, "self-test of bundle '" + bundle.name +
+                                                 "' failed on the DPU (" + accelerator.name() +
+                                                 "): the logits of golden vector " +
+                                                 std::to_string(i) +
+                                                 " differ; the DPU kernel was not made from these "
+                                                 "integers, or this DPU cannot be trusted"};
         }
     }
 }

@@ -1,0 +1,1 @@
+"""Training: images → batches → one step → checkpoints, metrics and the calibrated gate."""

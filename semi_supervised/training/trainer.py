@@ -1,0 +1,341 @@
+"""The training loop: batches in, checkpoints, metrics and pictures out.
+
+All randomness of a step comes from (seed, step), so that training resumed from a checkpoint
+continues exactly as if it had not stopped.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+from tqdm import tqdm
+
+from edge_runtime.alphabet import Alphabet
+from edge_runtime.errors import EdgeGlyphError, InputError
+from edge_runtime.files import sha256_of, write_json
+from semi_supervised.data import chooses_epoch, read_alphabet
+from semi_supervised.frequencies import expected_frequencies
+from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
+from semi_supervised.settings import Settings, TeacherSettings, TrainSettings
+from semi_supervised.sheets import write_png
+from semi_supervised.synthesis import Synthesizer
+from semi_supervised.synthesis.fonts import find_faces
+from semi_supervised.training.batches import Batch, batch_counts, make_batches
+from semi_supervised.training.checkpoints import (
+    append_history,
+    load_best,
+    read_history,
+    restore_checkpoint,
+    save_best,
+    save_checkpoint,
+    set_aside_if_different,
+)
+from semi_supervised.training.fake_quantization import FakeQuantizer
+from semi_supervised.training.images import (
+    Evaluation,
+    TrainingImages,
+    load_evaluation,
+    load_training_images,
+)
+from semi_supervised.training.networks import LATENT
+from semi_supervised.training.start import Start, read_start
+from semi_supervised.training.step import Learner
+from semi_supervised.training.tensorboard import Events
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The end of a training: best validation accuracy and where the weights are."""
+
+    best_accuracy: float
+    best_epoch: int
+    weights: Path
+
+
+def train(
+    manifest: Path,
+    output: Path,
+    settings: Settings,
+    workers: int | None = None,
+    start: Path | None = None,
+    quantization: Path | None = None,
+) -> TrainResult:
+    """Train, or go on training, until the preset's last epoch; before it the teacher, if any.
+
+    ``workers`` processes prepare the batches, by default one a core; their number changes nothing
+    in the result. ``start`` is a model's folder or ``best.npz``, of this alphabet or another, whose
+    weights are the first ones. ``quantization`` is a ``quantization.json`` of the start: the
+    network is rounded at its fix points in training and validation, as the DPU does.
+
+    Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
+    protocol few the last epoch's, whose few held-out images are to measure, not to choose),
+    ``checkpoint.npz`` (everything, to resume), ``metrics.jsonl``, ``tensorboard/``,
+    ``generated/epoch-NNN.png``, ``training.json`` (settings and hashes) and at the end
+    ``result.json``. A teacher has a folder like it, ``output-teacher``. A finished training is left
+    alone. If the settings or the data changed, the earlier folder is set aside as ``output.1``,
+    ``output.2`` and so on.
+
+    Raises
+    ------
+    InputError
+        The manifest or an image of it is missing or changed; a checkpoint is damaged; a start
+        that is missing, damaged or of another width; a quantization without a start.
+    EdgeGlyphError
+        The losses became infinite.
+    """
+    if quantization and not start:
+        raise InputError("training for a quantization goes on from its network: name that as start")
+    given = {"start": start, "quantization": quantization}
+    if not settings.teacher.epochs:
+        return _train(manifest, output, settings, workers, **given)
+    folder = output.with_name(f"{output.name}-teacher")
+    teacher = _train(manifest, folder, _settings_of_teacher(settings), workers)
+    log.info("teacher: %.2f %% on validation", 100 * teacher.best_accuracy)
+    return _train(manifest, output, settings, workers, teacher=teacher.weights, **given)
+
+
+def _settings_of_teacher(settings: Settings) -> Settings:
+    train = replace(
+        settings.train,
+        epochs=settings.teacher.epochs,
+        width=settings.train.width * settings.teacher.width,
+        pretrain_epochs=min(settings.train.pretrain_epochs, settings.teacher.epochs - 1),
+    )
+    return replace(settings, train=train, teacher=TeacherSettings())
+
+
+def _train(
+    manifest: Path,
+    output: Path,
+    settings: Settings,
+    workers: int | None,
+    teacher: Path | None = None,
+    start: Path | None = None,
+    quantization: Path | None = None,
+) -> TrainResult:
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(settings.train.seed)
+    alphabet = read_alphabet(manifest)
+    synthesizer = _synthesizer(alphabet, settings)
+    negatives = manifest.with_name(NEGATIVES_FILE)
+    given = {
+        "manifest": manifest,
+        "negatives": negatives,
+        "teacher": teacher,
+        "quantization": quantization,
+    }
+    first = read_start(start) if start else None
+    chooses = chooses_epoch(manifest)
+    identity = {
+        "schema": 2,
+        "drawing": synthesizer.identity if synthesizer else None,
+        "alphabet": list(alphabet.symbols),
+        "settings": {k: v for k, v in settings.as_dict().items() if k != "data"},
+    } | {f"{k}_sha256": sha256_of(path) for k, path in given.items() if path and path.exists()}
+    if first:
+        identity["start_sha256"] = sha256_of(first.path)
+    if not chooses:
+        identity["keeps"] = "last epoch"
+    set_aside_if_different(output, identity)
+    write_json(output / "training.json", identity)
+    if not (output / "result.json").exists():
+        with tempfile.TemporaryDirectory() as folder:
+            images = load_training_images(
+                manifest, alphabet, Path(folder), negatives if negatives.exists() else None
+            )
+            validation = load_evaluation(manifest, alphabet, "validation")
+            kind = settings.train.drawn_frequencies
+            expected = expected_frequencies(alphabet, kind, images.natural_labels)
+            network = load_best(teacher)[0] if teacher else None
+            fake = FakeQuantizer.read(quantization) if quantization else None
+            learner = Learner(settings, expected, network, fake)
+            if first:
+                _start(learner, first, alphabet)
+            run = _Run(learner, alphabet, validation, output, chooses)
+            run.restore()
+            processes = (os.cpu_count() or 1) if workers is None else workers
+            batches = make_batches(images, synthesizer, settings, run.done, processes)
+            log.info("%s", _describe(images, synthesizer, validation, settings))
+            with contextlib.closing(batches):
+                run.epochs(batches, settings.train)
+    history = read_history(output / "metrics.jsonl")
+    best = max(history, key=lambda row: (row["validation_accuracy"], -row["epoch"]))
+    best = best if chooses else history[-1]
+    write_json(
+        output / "result.json",
+        identity
+        | {
+            "best": best,
+            "weights_sha256": sha256_of(output / "best.npz"),
+            "seconds": round(sum(row["seconds"] for row in history)),
+        },
+    )
+    return TrainResult(best["validation_accuracy"], best["epoch"], output / "best.npz")
+
+
+def _start(learner: Learner, start: Start, alphabet: Alphabet) -> None:
+    for network in (learner.discriminator, learner.averaged):
+        start.copy_to(network, alphabet)
+    log.info(
+        "starting from %s, which knows %d of the %d symbols",
+        start.path,
+        len(start.shared(alphabet)),
+        len(alphabet),
+    )
+
+
+def _synthesizer(alphabet: Alphabet, settings: Settings) -> Synthesizer | None:
+    """Draws for training, unless nothing is to be drawn or no font has the alphabet."""
+    if settings.train.batch_drawn == 0:
+        return None
+    try:
+        return Synthesizer(alphabet, find_faces(alphabet, partly=True), settings.train.seed)
+    except EdgeGlyphError as error:
+        log.warning("%s; going on with the given images alone", error)
+        return None
+
+
+def _describe(
+    images: TrainingImages,
+    synthesizer: Synthesizer | None,
+    validation: Evaluation,
+    settings: Settings,
+) -> str:
+    train = settings.train
+    counts = batch_counts(images, synthesizer, settings, train.steps - 1)
+    return (
+        f"{train.method} on {len(images.labeled):,} labeled images, {len(images.unlabeled):,} "
+        f"unlabeled ones and {len(images.negatives):,} non-characters; a batch: "
+        f"{counts.given} labeled, {counts.drawn} newly drawn, {counts.unlabeled} unlabeled, "
+        f"{counts.negatives} non-characters; validating on {len(validation.labels):,}"
+    )
+
+
+class _Run:
+    """One training: its state, its validation images and the folder that it writes into."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        alphabet: Alphabet,
+        validation: Evaluation,
+        output: Path,
+        chooses: bool,
+    ) -> None:
+        self._learner = learner
+        self._alphabet = alphabet
+        self._validation = validation
+        self._output = output
+        self._chooses = chooses  # the best epoch on validation; else keeps the last
+
+    @property
+    def done(self) -> int:
+        """Steps taken."""
+        return int(self._learner.step.numpy())
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint, if there is one."""
+        restore_checkpoint(self._output / "checkpoint.npz", self._learner.variables_by_name())
+
+    def epochs(self, batches: Iterator[Batch], train: TrainSettings) -> None:
+        """Train from the next epoch to the last."""
+        done = self.done // train.steps_per_epoch
+        if done:
+            log.info("resuming after epoch %d", done)
+        events = Events(self._output / "tensorboard")
+        total = train.steps
+        with tqdm(total=total, initial=self.done, desc="train", unit="step", disable=None) as bar:
+            for epoch in range(done + 1, train.epochs + 1):
+                started = time.perf_counter()
+                row = {"epoch": epoch, **self._epoch(batches, train.steps_per_epoch, bar)}
+                row |= _validate(self._learner, self._validation)
+                row["seconds"] = round(time.perf_counter() - started, 2)
+                self._keep(row, events)
+                bar.write(_line(row, train.epochs, self._is_best(row)), file=sys.stderr)
+
+    def _epoch(self, batches: Iterator[Batch], steps: int, bar: Any) -> dict[str, float]:
+        """Take an epoch's steps; return the mean of each loss over them."""
+        total: dict[str, float] = defaultdict(float)
+        for batch in itertools.islice(batches, steps):
+            for name, loss in self._learner.learn(batch).items():
+                total[name] += loss
+            bar.update()
+        if not np.isfinite(list(total.values())).all():
+            raise EdgeGlyphError(
+                f"training diverged at step {self.done}: a loss is not finite; "
+                "lower it with --set train.learning_rate=…"
+            )
+        return {f"loss_{name}": round(value / steps, 6) for name, value in total.items()}
+
+    def _keep(self, row: dict[str, Any], events: Events) -> None:
+        learner, output = self._learner, self._output
+        if not self._chooses or row["validation_accuracy"] > float(learner.best_accuracy.numpy()):
+            learner.best_accuracy.assign(row["validation_accuracy"])
+            save_best(output / "best.npz", learner.averaged, self._alphabet, row["epoch"])
+        # The history first: a checkpoint never claims an epoch that has no line.
+        append_history(output / "metrics.jsonl", row)
+        sheet = _sheet(learner) if hasattr(learner, "generator") else None
+        if sheet is not None:
+            write_png(output / "generated" / f"epoch-{row['epoch']:03d}.png", sheet)
+        events.write(row, sheet)
+        save_checkpoint(output / "checkpoint.npz", learner.variables_by_name())
+
+    def _is_best(self, row: dict[str, Any]) -> bool:
+        best = float(self._learner.best_accuracy.numpy())
+        return self._chooses and bool(row["validation_accuracy"] == best)
+
+
+def _validate(learner: Learner, validation: Evaluation, batch: int = 256) -> dict[str, float]:
+    """Accuracy and negative log-likelihood over every validation image, the last batch too."""
+    correct, nll = 0, 0.0
+    for k in range(0, len(validation.labels), batch):
+        logits = learner.answer(tf.constant(validation.inputs[k : k + batch])).numpy()
+        labels = validation.labels[k : k + batch]
+        correct += int((logits.argmax(axis=1) == labels).sum())
+        log_total = np.log(np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1))
+        own = logits[np.arange(len(labels)), labels] - logits.max(axis=1)
+        nll += float((log_total - own).sum())
+    n = len(validation.labels)
+    return {
+        "validation_accuracy": correct / n,
+        "validation_nll": round(nll / n, 6),
+        "validation_n": n,
+    }
+
+
+def _line(row: dict[str, Any], epochs: int, best: bool) -> str:
+    losses = (
+        f"{name.removeprefix('loss_')} {value:.3f}"
+        for name, value in row.items()
+        if name.startswith("loss_")
+    )
+    left = (epochs - row["epoch"]) * row["seconds"] / 60
+    return (
+        f"epoch {row['epoch']:3d}/{epochs}  {'  '.join(losses)}  "
+        f"validation {100 * row['validation_accuracy']:.2f} %  {row['seconds']:.0f} s, "
+        f"{left:.0f} min left{'  best' if best else ''}"
+    )
+
+
+def _sheet(learner: Learner, rows: int = 6, columns: int = 16) -> npt.NDArray[np.uint8]:
+    """Characters that the generator draws from fixed latent vectors, as one gray picture."""
+    z = tf.random.stateless_normal([rows * columns, LATENT], [0, 0])
+    images = learner.draw(z).numpy().reshape(rows, columns, 32, 32)
+    levels = np.clip(images * 128 + 128, 0, 255).astype(np.uint8)
+    sheet: npt.NDArray[np.uint8] = levels.transpose(0, 2, 1, 3)
+    return sheet.reshape(rows * 32, columns * 32)

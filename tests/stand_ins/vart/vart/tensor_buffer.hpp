@@ -1,0 +1,1 @@
+#include <vitis.hpp>
