@@ -26,17 +26,21 @@ namespace {
 
 const char *const usage =
     "usage: edge_bench --bundle FILE.egb [--isa I] [--image FILE] [--cpu K] [--rounds R]\n"
+    "       edge_bench --bundle FILE.egb [--isa I] [--image FILE] [--cpu K] --ask yes\n"
     "       edge_bench --bundle FILE.egb [--isa I] --repeat N\n"
     "\n"
     "  --image FILE   also measure a whole image, from the file's bytes to probabilities\n"
     "  --cpu K        the first processor to run on (default: 0)\n"
     "  --rounds R     of all measurements in turn (default: 100)\n"
+    "  --ask yes      measure what the lines of standard input name, once each and answered by a\n"
+    "                 line: 'network 1 1' (or image; batch; threads) by nanoseconds an image,\n"
+    "                 'peak' by multiply-adds a nanosecond of a vpdpbusd loop, 0 without that\n"
     "  --repeat N     preprocess a 64×64 picture and run the network N times, measuring nothing\n";
 
 struct Settings {
     std::string bundle, isa = "auto", image;
     int cpu = 0, rounds = 100, repeat = 0;
-    bool help = false;
+    bool ask = false, help = false;
 };
 
 int number(const std::string &name, const std::string &text) {
@@ -69,6 +73,8 @@ Settings parse(int count, char **arguments) {
             settings.cpu = number(name, value);
         else if (name == "--rounds")
             settings.rounds = std::max(1, number(name, value));
+        else if (name == "--ask" && value == "yes")
+            settings.ask = true;
         else if (name == "--repeat")
             settings.repeat = std::max(1, number(name, value));
         else
@@ -99,10 +105,11 @@ struct Measurement {
     std::function<void()> body;  // works on a batch
     std::vector<double> ns = {};
 
-    void measure() {
+    void measure(int cpu) {
         using Clock = std::chrono::steady_clock;
-        constexpr double least_ns = 3e5;  // shorter than a system's slice of time
-        if (batch == 1) body();           // with what others left in the caches
+        constexpr double least_ns = 2e6;  // shorter than a system's slice of time
+        body();                           // with what others left in the caches
+        pin(cpu, static_cast<int>(threads));
         size_t runs = 0;
         double elapsed = 0;
         const Clock::time_point start = Clock::now();
@@ -126,7 +133,20 @@ public:
         : settings_(settings),
           classifier_(open_classifier(settings.bundle, settings.isa.c_str())),
           logits_(most_batch * classifier_->classes()),
-          probabilities_(most_batch * classifier_->classes()) {}
+          probabilities_(most_batch * classifier_->classes()) {
+        if (!settings.image.empty()) {
+            file_ = read_file(settings.image, max_image_bytes, "no such file");
+        }
+        const unsigned most_threads = processors() > 1 ? 2 : 1;
+        for (unsigned threads = 1; threads <= most_threads; ++threads) {
+            for (size_t batch : {size_t{1}, most_batch}) {
+                if (threads > batch) continue;
+                all_.push_back({"network", batch, threads, over(batch, threads, &Bench::network)});
+                if (file_.empty()) continue;
+                all_.push_back({"image", batch, threads, over(batch, threads, &Bench::image)});
+            }
+        }
+    }
 
     void repeat() {
         uint8_t pixels[64 * 64];
@@ -144,33 +164,33 @@ public:
     }
 
     void measure() {
-        std::vector<Measurement> all;
-        const unsigned most_threads = processors() > 1 ? 2 : 1;
-        if (!settings_.image.empty()) {
-            file_ = read_file(settings_.image, max_image_bytes, "no such file");
-        }
-        for (unsigned threads = 1; threads <= most_threads; ++threads) {
-            for (size_t batch : {size_t{1}, most_batch}) {
-                if (threads > batch) continue;
-                all.push_back({"network", batch, threads, over(batch, threads, &Bench::network)});
-                if (file_.empty()) continue;
-                all.push_back({"image", batch, threads, over(batch, threads, &Bench::image)});
-            }
-        }
         std::vector<double> peaks;  // of each round
         for (int round = -warm_up; round < settings_.rounds; ++round) {
             pin(settings_.cpu, 1);
             peaks.push_back(peak_multiply_adds_per_ns());
-            for (Measurement &one : all) {
-                pin(settings_.cpu, static_cast<int>(one.threads));
-                one.measure();
-            }
+            for (Measurement &one : all_) one.measure(settings_.cpu);
             if (round < 0) {
                 peaks.clear();
-                for (Measurement &one : all) one.ns.clear();
+                for (Measurement &one : all_) one.ns.clear();
             }
         }
-        print(all, peaks);
+        print(peaks);
+    }
+
+    // For a driver that lets engines take turns.
+    void answer() {
+        std::printf("{\"isa\": \"%s\", \"multiply_adds\": %lld}\n", isa(), work());
+        std::fflush(stdout);
+        char line[64], what[16] = "";
+        while (std::fgets(line, sizeof line, stdin)) {
+            size_t batch = 1;
+            unsigned threads = 1;
+            std::sscanf(line, "%15s %zu %u", what, &batch, &threads);
+            pin(settings_.cpu, 1);
+            std::printf("%.2f\n", std::string(what) == "peak" ? peak_multiply_adds_per_ns()
+                                                              : once(what, batch, threads));
+            std::fflush(stdout);
+        }
     }
 
 private:
@@ -178,6 +198,24 @@ private:
     static constexpr int warm_up = 3;
 
     const char *isa() const { return classifier_->engine().kernels().name; }
+
+    long long work() const {
+        long long found = 0;
+        for (const Layer &layer : classifier_->bundle().network.layers) {
+            if (layer.convolves()) found += multiply_adds(layer);
+        }
+        return found;
+    }
+
+    double once(const std::string &what, size_t batch, unsigned threads) {
+        for (Measurement &one : all_) {
+            if (what != one.what || batch != one.batch || threads != one.threads) continue;
+            one.measure(settings_.cpu);
+            return one.ns.back();
+        }
+        refuse("cannot measure '" + what + "' of a batch of " + std::to_string(batch) + " on " +
+               std::to_string(threads) + " threads");
+    }
 
     std::function<void()> over(size_t batch, unsigned threads, void (Bench::*one)(size_t)) {
         if (batch == 1) return [this, one] { (this->*one)(0); };
@@ -201,21 +239,17 @@ private:
                               probabilities_.data() + i * classifier_->classes());
     }
 
-    void print(const std::vector<Measurement> &all, const std::vector<double> &peaks) const {
-        const double peak = at(peaks, 0.5);
-        int64_t work = 0;
-        for (const Layer &layer : classifier_->bundle().network.layers) {
-            if (layer.convolves()) work += multiply_adds(layer);
-        }
+    void print(const std::vector<double> &peaks) const {
+        const double peak = at(peaks, 0.5), work = static_cast<double>(this->work());
         std::printf("{\"isa\": \"%s\", \"multiply_adds\": %lld, \"rounds\": %d, \"cpu\": %d", isa(),
-                    static_cast<long long>(work), settings_.rounds, settings_.cpu);
+                    this->work(), settings_.rounds, settings_.cpu);
         if (peak > 0) {
             std::printf(", \"vpdpbusd_multiply_adds_per_ns\": %.2f, \"peak_ns\": %.1f", peak,
-                        static_cast<double>(work) / peak);
+                        work / peak);
         }
         std::printf(", \"measurements\": [");
         const char *comma = "";
-        for (const Measurement &one : all) {
+        for (const Measurement &one : all_) {
             std::printf(
                 "%s\n  {\"what\": \"%s\", \"batch\": %zu, \"threads\": %u, "
                 "\"median_ns\": %.1f, \"p10_ns\": %.1f, \"p90_ns\": %.1f, \"min_ns\": %.1f",
@@ -224,7 +258,7 @@ private:
             if (peak > 0) {
                 std::vector<double> ratios;  // in each round, as clocks change from one to the next
                 for (size_t i = 0; i < peaks.size(); ++i) {
-                    ratios.push_back(one.ns[i] * peaks[i] / static_cast<double>(work));
+                    ratios.push_back(one.ns[i] * peaks[i] / work);
                 }
                 std::printf(", \"of_peak\": %.3f", at(ratios, 0.5));
             }
@@ -239,6 +273,7 @@ private:
     std::vector<int32_t> logits_;
     std::vector<uint32_t> probabilities_;
     std::vector<uint8_t> file_;
+    std::vector<Measurement> all_;
 };
 
 int run(int count, char **arguments) {
@@ -246,7 +281,8 @@ int run(int count, char **arguments) {
         const Settings settings = parse(count, arguments);
         if (settings.help) return std::fputs(usage, stdout), 0;
         Bench bench(settings);
-        settings.repeat > 0 ? bench.repeat() : bench.measure();
+        if (settings.repeat > 0) return bench.repeat(), 0;
+        settings.ask ? bench.answer() : bench.measure();
         return 0;
     } catch (const Error &error) {
         std::fprintf(stderr, "edge_bench: %s\n", error.message.c_str());

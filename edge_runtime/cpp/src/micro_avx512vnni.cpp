@@ -16,7 +16,7 @@ namespace edgeglyph {
 namespace {
 
 struct Avx512Vnni {
-    static constexpr int lanes = 16, step = 1, pixels = 8, vectors = 2;
+    static constexpr int lanes = 16, step = 1, pixels = 6, vectors = 4;
     static constexpr Exact exact = Exact::offset;
     using Sums = __m512i;
     using Values = __m512i;

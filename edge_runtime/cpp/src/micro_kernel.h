@@ -8,7 +8,7 @@
 
 namespace edgeglyph {
 
-constexpr int most_pixels = 8, most_vectors = 2;  // of one call
+constexpr int most_pixels = 8, most_vectors = 4;  // of one call
 
 // A rectangle of taps for a few pixels that all have these taps on the map.
 struct MicroCall {
