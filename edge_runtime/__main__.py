@@ -1,4 +1,4 @@
-"""Command line: ``python -m edge_runtime classify | evaluate``."""
+"""Command line: ``python -m edge_runtime classify | evaluate | bench``."""
 
 import argparse
 import io
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edge_runtime.bench import command as bench_command
 from edge_runtime.console import run_command
 from edge_runtime.errors import ImageError, InputError
 from edge_runtime.evaluate import evaluate
@@ -84,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="count and leave out unreadable images instead of stopping",
     )
+
+    bench_command.add_options(
+        commands.add_parser("bench", help="race this engine against others, the same network")
+    )
     return parser
 
 
@@ -117,6 +122,8 @@ def _add_network(parser: argparse.ArgumentParser, several: bool) -> None:
 def _run(options: argparse.Namespace) -> int:
     if options.command == "classify":
         return _classify(options)
+    if options.command == "bench":
+        return bench_command.run(options)
     evaluation = evaluate(
         options.bundle,
         options.backend or [default_backend()],

@@ -11,6 +11,7 @@ from edge_runtime.errors import EdgeGlyphError
 _COMMANDS = {
     "classify": ("edge_runtime", "classify images with a bundle"),
     "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
+    "bench": ("edge_runtime", "race this engine against others with the same network"),
     "data": ("semi_supervised", "find or draw characters and split them"),
     "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
     "train": ("semi_supervised", "train the semi-supervised GAN"),

@@ -176,7 +176,7 @@ def open_runner(
         return NativeRunner(bundle_path, bundle.network.int32_logits, isa=isa)
     if backend not in _MODEL_FILES:
         raise InputError(f"no back end {backend!r}; there are {', '.join(BACKENDS)}")
-    path = model or _model_beside(bundle, bundle_path, _MODEL_FILES[backend])
+    path = model or model_beside(bundle, bundle_path, _MODEL_FILES[backend])
     if not path.exists():
         raise InputError(f"{path}: back end {backend} needs this model; name another with --model")
     if backend.startswith("onnx"):
@@ -184,7 +184,8 @@ def open_runner(
     return TensorFlowRunner(path)
 
 
-def _model_beside(bundle: Bundle, bundle_path: Path, name: str) -> Path:
+def model_beside(bundle: Bundle, bundle_path: Path, name: str) -> Path:
+    """Path of a model file beside a bundle; `InputError` where another one than recorded is."""
     path = bundle_path.parent / name
     recorded = bundle.manifest.get("files", {}).get(name)
     if recorded is not None and path.is_file() and sha256_of(path) != recorded:
