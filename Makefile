@@ -50,7 +50,7 @@ EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime count deploy rollback \
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime bench count deploy rollback \
 	host-given fuzz classify synth ship scene62 fonts62 \
 	test check clean FORCE
 
@@ -85,6 +85,7 @@ help:
 	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour each)"
 	@echo "  make test, make check        the tests; lint and types"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
+	@echo "  make bench [IMAGES=…]        race against other engines                  $(OUT)/bench/"
 	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
@@ -115,7 +116,8 @@ help:
 	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
 	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
 	  "HOST=$(HOST)" "where the board is: user@name, user@name:port, or a name of ~/.ssh/config" \
-	  "IMAGES=$(IMAGES)" "sample images for make deploy; empty: those of make data" \
+	  "IMAGES=$(IMAGES)" "sample images for make deploy, labeled ones for make bench; empty: those of make data" \
+	  "ROUNDS=$(ROUNDS)" "of make bench; empty: 60" \
 	  "SAMPLES=$(SAMPLES)" "at most so many of them" \
 	  "FOLDER=$(FOLDER)" "on the board; empty: the board file's" \
 	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
@@ -282,6 +284,13 @@ deploy: host-given runtime $(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),,$(OUT)
 
 rollback: host-given | $(INSTALLED)
 	@$(PY) scripts/deploy.py rollback $(ON_BOARD) $(if $(VERSION),--version "$(VERSION)")
+
+# This machine's program against other engines, as far as they are installed: pip install '.[bench]'.
+bench: | $(INSTALLED)
+	@$(PY) scripts/build_runtime.py host $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)")
+	@$(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),:,$(MAKE) --no-print-directory $(OUT)/manifest.csv)
+	@$(PY) -m edge_runtime bench --bundle "$(DEPLOYED)" --output "$(OUT)/bench" \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
 # Instructions of an image on emulated Arm boards, compared with what is recorded.
 count: | $(INSTALLED)
