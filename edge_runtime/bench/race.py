@@ -84,7 +84,8 @@ def prepare(
             for load in loads:
                 with pinned(network.cpu, load.threads):
                     entry.opened[load] = entry.engine.open(network, load)
-            logits = entry.opened[loads[-1]].logits(images.inputs)
+            with pinned(network.cpu, loads[-1].threads):  # threads may begin with the first call
+                logits = entry.opened[loads[-1]].logits(images.inputs)
         except VerificationError:
             raise
         except EdgeGlyphError as error:

@@ -17,7 +17,6 @@
 #include "error.h"
 #include "files.h"
 #include "image.h"
-#include "parallel.h"
 #include "peak.h"
 #include "preprocess.h"
 
@@ -108,8 +107,8 @@ struct Measurement {
     void measure(int cpu) {
         using Clock = std::chrono::steady_clock;
         constexpr double least_ns = 2e6;  // shorter than a system's slice of time
-        body();                           // with what others left in the caches
         pin(cpu, static_cast<int>(threads));
+        body();  // with what others left in the caches
         size_t runs = 0;
         double elapsed = 0;
         const Clock::time_point start = Clock::now();
@@ -220,7 +219,7 @@ private:
     std::function<void()> over(size_t batch, unsigned threads, void (Bench::*one)(size_t)) {
         if (batch == 1) return [this, one] { (this->*one)(0); };
         return [this, batch, threads, one] {
-            parallel_for(batch, threads, [this, one](size_t i) { (this->*one)(i); });
+            classifier_->workers().run(batch, threads, [this, one](size_t i) { (this->*one)(i); });
         };
     }
 

@@ -8,7 +8,6 @@
 #include "edge_runtime.h"
 #include "error.h"
 #include "image.h"
-#include "parallel.h"
 #include "preprocess.h"
 #include "version.h"
 
@@ -141,7 +140,7 @@ eg_status eg_classify_batch(const eg_classifier *classifier, const eg_image *ima
         for (size_t i = 0; i < count; ++i) check_image(images[i]);
         const Classifier &inner = *classifier->inner;
         const size_t classes = inner.classes();
-        parallel_for(count, threads, [&](size_t i) {
+        inner.workers().run(count, threads, [&](size_t i) {
             classify_one(inner, images[i], predictions[i], logits ? logits + i * classes : nullptr,
                          probabilities ? probabilities + i * classes : nullptr);
         });
@@ -154,8 +153,8 @@ eg_status eg_run(const eg_classifier *classifier, const int8_t *inputs, size_t c
         need(classifier && (count == 0 || (inputs && logits)), "an argument");
         const Classifier &inner = *classifier->inner;
         const size_t size = input_side * input_side, classes = inner.classes();
-        parallel_for(count, threads,
-                     [&](size_t i) { inner.run(inputs + i * size, logits + i * classes); });
+        inner.workers().run(count, threads,
+                            [&](size_t i) { inner.run(inputs + i * size, logits + i * classes); });
     });
 }
 

@@ -8,6 +8,7 @@
 
 #include "bundle.h"
 #include "engine.h"
+#include "workers.h"
 
 namespace edgeglyph {
 
@@ -28,6 +29,9 @@ public:
     void use(std::unique_ptr<Accelerator> accelerator);
     const Accelerator *accelerator() const { return accelerator_.get(); }
 
+    // For batches.
+    Workers &workers() const { return workers_; }
+
     // Logits [classes] of a preprocessed input [32][32].
     void run(const int8_t *input, int32_t *logits) const;
 
@@ -45,6 +49,7 @@ private:
     std::unique_ptr<Accelerator> accelerator_;  // none: the engine runs the network
     mutable std::mutex guard_;
     mutable std::vector<Arena> idle_;  // arenas that no call is using
+    mutable Workers workers_;
 };
 
 // Open the bundle at `path`.

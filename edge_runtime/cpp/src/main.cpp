@@ -11,10 +11,10 @@
 #include "image.h"
 #include "n2cube_library.h"
 #include "options.h"
-#include "parallel.h"
 #include "text.h"
 #include "times.h"
 #include "version.h"
+#include "workers.h"
 
 namespace edgeglyph {
 namespace {
@@ -115,7 +115,7 @@ int classify(const Classifier &classifier, const Options &options) {
     const Clock::time_point start = Clock::now();
     for (size_t from = 0; from < sources.size(); from += batch) {
         std::vector<Answer> answers(std::min(batch, sources.size() - from));
-        parallel_for(answers.size(), options.threads, [&](size_t i) {
+        classifier.workers().run(answers.size(), options.threads, [&](size_t i) {
             const Clock::time_point opened = Clock::now();
             answers[i] = answer(classifier, sources[from + i], options);
             answers[i].us = seconds_since(opened) * 1e6;
