@@ -81,10 +81,11 @@ def prepare(
     best = {}
     for entry in tqdm(entries, desc="load", unit="engine", disable=None, leave=False):
         try:
-            for load in loads:
-                with pinned(network.cpu, load.threads):
+            # Engines look once, when they are loaded, how many processors there are; and their
+            # threads may begin with the first call.
+            with pinned(network.cpu, max(load.threads for load in loads)):
+                for load in loads:
                     entry.opened[load] = entry.engine.open(network, load)
-            with pinned(network.cpu, loads[-1].threads):  # threads may begin with the first call
                 logits = entry.opened[loads[-1]].logits(images.inputs)
         except VerificationError:
             raise
