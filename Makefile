@@ -93,7 +93,7 @@ help:
 	  "UNLABELED=$(UNLABELED)" "folders or archives of crops without labels" \
 	  "PHOTOGRAPHS=$(PHOTOGRAPHS)" "photographs with word boxes (ICDAR 2003), to cut background from" \
 	  "CACHE=$(CACHE)" "where archives are unpacked; empty is ~/.cache/edgeglyph" \
-	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (half an hour), or a .toml file" \
+	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (an hour), or a .toml file" \
 	  "PROTOCOL=$(PROTOCOL)" "splits: random, chars74k-15, chars74k-5, kaggle, cross-source, all (docs/data.md)" \
 	  "LABELS=$(LABELS)" "labels used per class (all); the other images are used without theirs" \
 	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
