@@ -28,7 +28,7 @@ from semi_supervised.data import make_data, read_alphabet  # noqa: E402
 from semi_supervised.freeze import freeze  # noqa: E402
 from semi_supervised.settings import load_settings  # noqa: E402
 from semi_supervised.sources import find_alphabet, find_weights  # noqa: E402
-from semi_supervised.synthesis import Synthesizer  # noqa: E402
+from semi_supervised.synthesis import Synthesizer, synthesizer_if_possible  # noqa: E402
 from semi_supervised.synthesis.fonts import find_faces  # noqa: E402
 from semi_supervised.training import trainer  # noqa: E402
 from semi_supervised.training.batches import BatchMaker  # noqa: E402
@@ -260,7 +260,7 @@ def test_a_symbol_without_a_crop_is_learned_from_fonts_alone(tmp_path):
 
 def batches_of(manifest, alphabet):
     """What training sees: its images' classes, and the classes drawn in three steps."""
-    synthesizer = trainer._synthesizer(alphabet, SETTINGS)
+    synthesizer = synthesizer_if_possible(alphabet, SETTINGS.train.seed)
     images = load_training_images(manifest, alphabet, manifest.parent)
     maker = BatchMaker(images, synthesizer, SETTINGS)
     batches = [maker.batch(step) for step in range(3)]
