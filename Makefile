@@ -43,7 +43,7 @@ QUANTIZE_OPTIONS = --preset "$(PRESET)" $(addprefix --method ,$(or $(METHOD),$(V
 COMPILE_OPTIONS = --board $(BOARD) --name $(NAME) $(if $(DPU_KERNEL),--dpu-kernel "$(DPU_KERNEL)") \
 	$(if $(REQUIRE_DPU),--require-dpu) $(if $(filter vendor,$(ROUTE)),--from "$(OUT)/vendor") \
 	$(if $(COMPILER_OPTIONS),-- $(COMPILER_OPTIONS))
-EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
+EVALUATED = --rungs $(or $(RUNGS),all) --ladder --jobs $(or $(JOBS),1) $(if $(NO_COST),,--cost)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
