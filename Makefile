@@ -52,7 +52,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime deploy rollback \
 	host-given fuzz classify synth ship scene62 fonts62 \
-	test check clean FORCE
+	test ladder robustness check clean FORCE
 
 all: $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
@@ -73,6 +73,7 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make robustness  accuracy on corrupted images, and the gate  $(OUT)/robustness/"
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
 	@echo "  make boards      what can be built for which board on this machine"
@@ -83,7 +84,8 @@ help:
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour each)"
-	@echo "  make test, make check        the tests; lint and types"
+	@echo "  make test, make check        the tests, then the exactness ladder; lint and types"
+	@echo "  make ladder      every form of the shipped network, logit by logit"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
@@ -120,6 +122,10 @@ help:
 	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
 	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
 	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
+	  "RUNGS=$(RUNGS)" "networks for make evaluate and make ladder (all); '?' lists them" \
+	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core" \
+	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
+	  "COUNT=$(COUNT)" "images for make robustness (500); 0 takes all" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -133,7 +139,7 @@ $(INSTALLED): pyproject.toml
 	  { echo "Python lacks venv; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "setting up $(VENV) (about 2 GB, a minute or two) …"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$(TENSORFLOW),fonts,quantize,dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$(TENSORFLOW),fonts,quantize,report,dev]'
 	@touch $@
 
 # --- The stages --------------------------------------------------------------------------------
@@ -200,6 +206,12 @@ $(OUT)/evaluation.json: $(BUNDLE)
 	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
 	@mv $@.new $@
+
+robustness: $(BUNDLE)
+	@echo "== robustness: 15 corruptions, 5 severities"
+	@$(PY) -m edge_runtime robustness --bundle $< --images $(OUT)/manifest.csv --split $(HELD_OUT) \
+	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
+	  --count $(or $(COUNT),500) --jobs $(or $(JOBS),1) --output $(OUT)/robustness
 
 # --- Quantization-aware training -----------------------------------------------------------------
 # Where the integers lose too much: the trained network goes on learning with every tensor rounded
@@ -321,8 +333,15 @@ synth: | $(INSTALLED)
 	@$(PY) -m semi_supervised synth --output "$(OUT)/synth" --per-class $(PER_CLASS) \
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)")
 
+# The tests, then every form of the shipped network on drawn and hostile pictures: a tick a rung.
 test: | $(INSTALLED)
 	@$(PY) -m pytest
+	@$(MAKE) --no-print-directory ladder
+
+ladder: | $(INSTALLED)
+	@$(PY) scripts/ladder_images.py $(OUT)/ladder
+	@$(PY) -m edge_runtime evaluate --bundle $(SHIPPED) --images $(OUT)/ladder \
+	  --rungs $(or $(RUNGS),all) --ladder only
 
 CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
 	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp)

@@ -1,4 +1,4 @@
-"""Command line: ``python -m edge_runtime classify | evaluate``."""
+"""Command line: ``python -m edge_runtime classify | evaluate | robustness``."""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from edge_runtime import classify
 from edge_runtime.console import run_command
 from edge_runtime.evaluation import command as evaluate
+from edge_runtime.evaluation import robustness_command as robustness
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,11 +22,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     classify.add_options(commands.add_parser("classify", help="classify images, a line each"))
     evaluate.add_options(commands.add_parser("evaluate", help="accuracy on labeled images"))
+    robustness.add_options(
+        commands.add_parser("robustness", help="accuracy on corrupted images, and rejection")
+    )
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    return {"classify": classify.run, "evaluate": evaluate.run}[options.command](options)
+    run = {"classify": classify.run, "evaluate": evaluate.run, "robustness": robustness.run}
+    return run[options.command](options)
 
 
 if __name__ == "__main__":

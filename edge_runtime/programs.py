@@ -113,7 +113,8 @@ def find_programs(builds: Path = BUILDS) -> tuple[list[Program], dict[str, str]]
         del absent[name]
         processor = "native" if name == "cpp" else name
         programs += [Program(path, command, processor, isa) for isa in _instruction_sets(command)]
-    return programs, absent
+    order = ["native", *(name for name, _, _ in _PROCESSORS.values())]
+    return sorted(programs, key=lambda program: order.index(program.processor)), absent
 
 
 def _instruction_sets(command: Sequence[str]) -> list[str | None]:

@@ -60,7 +60,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--cost", action="store_true", help="also measure times, memory and sizes of each network"
     )
     parser.add_argument(
-        "--ladder", action="store_true", help="end with a line for each rung that holds"
+        "--ladder",
+        nargs="?",
+        choices=("too", "only"),
+        const="too",
+        help="end with a line for each rung that holds, or print nothing else",
     )
 
 
@@ -123,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
     costs = measure_costs(rungs) if options.cost else {}
     if options.json:
         figures = evaluation.as_json()
-        figures["provenance"] = provenance(_command(), rungs, options.images)
+        figures["provenance"] = provenance(command_line(), rungs, options.images)
         if costs:
             figures["cost"] = {
                 "machine": machine(),
@@ -134,8 +138,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(evaluation: Evaluation, costs: str, ladder: bool) -> None:
-    parts = [evaluation.table(), costs, evaluation.ladder_text() if ladder else ""]
+def _print(evaluation: Evaluation, costs: str, ladder: str | None) -> None:
+    table = "" if ladder == "only" else evaluation.table()
+    parts = [table, costs, evaluation.ladder_text() if ladder else ""]
     print("\n\n".join(part for part in parts if part))
 
 
@@ -166,6 +171,6 @@ def _same_rung(rung: Rung, bundle: Path) -> Rung:
     return backend_rung(rung.name, bundle)
 
 
-def _command() -> str:
+def command_line() -> str:
     """The command line as it was given, to be repeated."""
     return shlex.join(["python", "-m", "edge_runtime", *sys.argv[1:]])

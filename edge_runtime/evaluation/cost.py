@@ -48,7 +48,6 @@ class Cost:
     images_per_s : in batches of 64; of a program, files to lines with its start
     cpu_ms : user and system time for an image of these
     peak_bytes : largest resident memory;  size_bytes : of the files that it needs
-    emulated : times are those of an emulator, and of no processor
     """
 
     start_s: float
@@ -59,11 +58,10 @@ class Cost:
     cpu_ms: float
     peak_bytes: int
     size_bytes: int
-    emulated: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return all figures, with four significant digits."""
-        exact = ("runs", "peak_bytes", "size_bytes", "emulated")
+        exact = ("runs", "peak_bytes", "size_bytes")
         return {
             name: value if name in exact else float(f"{value:.4g}")
             for name, value in self.__dict__.items()
@@ -71,8 +69,9 @@ class Cost:
 
 
 def measure_costs(rungs: Sequence[Rung]) -> dict[str, Cost]:
-    """Measure all rungs, one after the other."""
-    bar = tqdm(rungs, desc="measure cost", unit="network", disable=None, leave=False)
+    """Measure all rungs but emulated ones, whose times tell of no processor, one by one."""
+    real = [rung for rung in rungs if not rung.program or rung.program.processor == "native"]
+    bar = tqdm(real, desc="measure cost", unit="network", disable=None, leave=False)
     return {rung.name: measure_cost(rung) for rung in bar}
 
 
@@ -93,11 +92,12 @@ def measure_cost(rung: Rung) -> Cost:
 
 
 def machine() -> dict[str, Any]:
-    """The computer that costs are of."""
+    """The computer that costs are of; a load above its cores makes times worthless."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
+        "load": [round(value, 2) for value in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
     }
@@ -108,7 +108,7 @@ def cost_table(costs: dict[str, Cost]) -> str:
     rows = [
         [
             name,
-            f"{c.median_ms:.3g}{' (emulated)' if c.emulated else ''}",
+            f"{c.median_ms:.3g}",
             f"{c.p99_ms:.3g}",
             f"{c.images_per_s:,.0f}",
             f"{c.cpu_ms:.3g}",
@@ -140,7 +140,6 @@ def _measure_here(rung: Rung, folder: Path, size: int, started: float) -> Cost:
     batches = _timed(lambda: engine.answer(many))
     cpu = time.process_time() - cpu
     images = _BATCH * len(batches)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Cost(
         start,
         1e3 * float(np.median(times)),
@@ -148,9 +147,18 @@ def _measure_here(rung: Rung, folder: Path, size: int, started: float) -> Cost:
         len(times),
         images / sum(batches),
         1e3 * cpu / images,
-        peak,
+        _peak_bytes(),
         size,
     )
+
+
+def _peak_bytes() -> int:
+    """Largest resident memory of this process since its program began."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+    except OSError:  # no Linux; where a process inherits its parent's peak, so this is no default
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def _timed(run: Any) -> list[float]:
@@ -187,7 +195,6 @@ def _measure_program(rung: Rung, program: Program, folder: Path, size: int) -> C
         1e3 * cpu / CHUNK,
         1024 * figures["peak_kb"],
         size,
-        program.processor != "native",
     )
 
 

@@ -28,6 +28,7 @@ class Details:
     worst : wrong answers, the most confident first;  ambiguous : least ahead of the second first
     reliability : accuracy and mean confidence in 15 bins of confidence
     by_size, by_contrast : accuracy of ranges
+    rejection : the gate's curve of each kind of non-character, where there were any
     """
 
     confusion: list[dict[str, Any]]
@@ -36,6 +37,7 @@ class Details:
     reliability: list[dict[str, Any]]
     by_size: list[dict[str, Any]]
     by_contrast: list[dict[str, Any]]
+    rejection: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the lists by name."""

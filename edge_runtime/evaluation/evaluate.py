@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from edge_runtime.evaluation.chunks import CHUNK, Arrays, Chunk, Plan, identity,
 from edge_runtime.evaluation.details import Details, describe
 from edge_runtime.evaluation.records import Record, join_pictures, join_records
 from edge_runtime.evaluation.results import CONFUSIONS, Evaluation, ModelResults, Result
+from edge_runtime.evaluation.roc import curves
 from edge_runtime.files import sha256_of
 from edge_runtime.gate import GateReport, measure_gate
 from edge_runtime.labeled_images import LabeledImage
@@ -26,6 +27,7 @@ from edge_runtime.ladder.rungs import Rung
 from edge_runtime.metrics import Metric, measure, wilson
 from edge_runtime.negatives import Negative, kinds_never_trained, read_negatives
 from edge_runtime.per_class import confusions, per_class
+from edge_runtime.scores import Millionths
 from edge_runtime.sources import find_source_images
 
 _CHARACTERS, _OTHERS = "characters", "others"
@@ -195,9 +197,14 @@ class _Gathered:
         details: dict[str, Details] = {}
         for rung in self.plan.recorded(number):
             answers = join_records(f"{number}/{rung.name}", filled)
-            gate = self._gate(number, rung, answers)
+            shown = describe(answers, labels, pictures, images, alphabet)
+            p_real, others = answers.p_real.astype(np.int64), self._others(number, rung)
+            gate = None
+            if others:
+                gate = measure_gate(p_real, others, read_bundle(rung.bundle).threshold, self.unseen)
+                shown = replace(shown, rejection=curves(p_real, others))
             measured[rung.name] = _result(rung, answers, labels, images, alphabet, gate)
-            details[rung.name] = describe(answers, labels, pictures, images, alphabet)
+            details[rung.name] = shown
         integer = next((name for name, r in measured.items() if r.integer), None)
         results = []
         for rung in rungs:
@@ -208,15 +215,14 @@ class _Gathered:
         }
         return ModelResults(rungs[0].bundle, results, lacking, details, differences)
 
-    def _gate(self, number: int, rung: Rung, answers: Record) -> GateReport | None:
+    def _others(self, number: int, rung: Rung) -> dict[str, Millionths]:
+        """p_real of the non-characters by kind; empty where none were given."""
         filled = [file for file in self.other_files if len(file["pictures/index"])]
         if not filled:
-            return None
+            return {}
         p_real = join_records(f"{number}/{rung.name}", filled).p_real.astype(np.int64)
         kinds = np.array([one.kind for one in self.kept_others()])
-        of_kind = {kind: p_real[kinds == kind] for kind in dict.fromkeys(kinds.tolist())}
-        threshold = read_bundle(rung.bundle).threshold
-        return measure_gate(answers.p_real.astype(np.int64), of_kind, threshold, self.unseen)
+        return {kind: p_real[kinds == kind] for kind in dict.fromkeys(kinds.tolist())}
 
     def _seconds(self, number: int, rung: Rung, files: Sequence[Arrays]) -> float:
         """Median over the chunks, without the first where there are others: it warms up."""

@@ -280,7 +280,13 @@ class Evaluation:
         """One line for each rung that holds, and what was not verified."""
         rows = self.model.ladder()
         lines = [f"exactness ladder, {len(self.images):,} images:"] if rows else []
-        for row in rows:
+        compared = {row["equals"] for row in rows}
+        for r in self.model.results:
+            row = next((row for row in rows if row["rung"] == r.name), None)
+            if row is None:
+                others = "the others are compared with it" if r.name in compared else "alone"
+                lines.append(f"  \u2713 {r.title}: ran; {others}")
+                continue
             how = (
                 f"identical {', '.join(row['compared'])}"
                 if row["exact"]

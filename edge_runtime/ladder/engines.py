@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import VerificationError
-from edge_runtime.ladder.peek import peeks, preprocessing_bundle, write_peek
+from edge_runtime.ladder.peek import preprocessing_bundle, trace_by_peeks
 from edge_runtime.ladder.rungs import Rung
 from edge_runtime.layers import Int8
+from edge_runtime.native import NativeRunner
 from edge_runtime.preprocess import SIDE
 from edge_runtime.programs import Program
 from edge_runtime.runners import Logits, Runner, open_runner
@@ -72,10 +73,11 @@ class Engine(Protocol):
 
 
 class BackendEngine:
-    """A back end of `edge_runtime.runners`."""
+    """A back end of `edge_runtime.runners`; ``folder`` as for `ProgramEngine`."""
 
-    def __init__(self, rung: Rung, threads: int = 0) -> None:
+    def __init__(self, rung: Rung, folder: Path, threads: int = 0) -> None:
         self.bundle = read_bundle(rung.bundle)
+        self._name, self._peek = rung.name, folder / f"peek-{rung.name}.egb"
         self._runner: Runner = open_runner(
             rung.name, self.bundle, rung.bundle, rung.model, golden=False, threads=threads
         )
@@ -88,7 +90,16 @@ class BackendEngine:
 
     def trace(self, batch: Batch, base: Trace) -> Trace:
         """Outputs of all layers that the back end can tell."""
-        return self._runner.trace(batch.inputs) if isinstance(self._runner, Traced) else {}
+        if isinstance(self._runner, Traced):
+            return self._runner.trace(batch.inputs)
+        if self._name != "native":
+            return {}
+        return trace_by_peeks(
+            self.bundle.network,
+            base,
+            self._peek,
+            lambda bundle: NativeRunner(bundle, False).run(batch.inputs[:1])[0],
+        )
 
 
 class ProgramEngine:
@@ -112,26 +123,12 @@ class ProgramEngine:
 
     def trace(self, batch: Batch, base: Trace) -> Trace:
         """Layers' outputs up to the first that is not as in ``base``."""
-        network, found = self.bundle.network, dict[str, npt.NDArray[Any]]()
-        for number, layer in enumerate(network.layers):
-            if layer.name not in base:
-                return {}
-            height, width, channels = base[layer.name].shape[1:]
-            parts = []
-            if network.output_shapes()[number] != (height, width, channels):
-                return {}
-            if number == len(network.layers) - 1 and network.int32_logits:
-                return found
-            for peek in peeks(network, number):
-                write_peek(self._peek, network, peek)
-                parts.append(peek.values(self._run(self._peek, batch.paths[:1], 1)[0][0]))
-            if not parts:
-                return found
-            values = np.concatenate(parts).reshape(1, height, width, channels)
-            found[layer.name] = values
-            if not np.array_equal(values, base[layer.name]):
-                return found
-        return found
+        return trace_by_peeks(
+            self.bundle.network,
+            base,
+            self._peek,
+            lambda bundle: self._run(bundle, batch.paths[:1], 1)[0][0],
+        )
 
     def _run(
         self, bundle: Path, paths: Sequence[Path], top_k: int
@@ -159,4 +156,4 @@ def open_engine(rung: Rung, folder: Path, threads: int = 0) -> Engine:
     """Make a rung ready; ``folder`` is for files that it needs while it runs."""
     if rung.program is not None:
         return ProgramEngine(rung, rung.program, folder)
-    return BackendEngine(rung, threads)
+    return BackendEngine(rung, folder, threads)

@@ -6,7 +6,7 @@ that layer's integers. So no build needs a debugging door.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from edge_runtime.bundle import Bundle, GoldenVectors, write_bundle
 from edge_runtime.layers import Activation, Conv, IntegerNetwork, Layer
 from edge_runtime.preprocess import FIX_POINT, SIDE
 from edge_runtime.scores import build_table
+from edge_runtime.trace import Trace
 
 _CLASSES = 4096  # that a bundle may have
 _FIRST_SYMBOL = 0x4E00  # 4,096 letters in a row
@@ -36,16 +37,10 @@ class Peek:
     layer: int
     positions: range
     channels: int
-    width: int
 
     def values(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Logits of the peek's bundle as integers [m, channels]."""
         return logits[: self.channels * len(self.positions)].reshape(self.channels, -1).T
-
-    def element(self, index: tuple[int, ...]) -> tuple[int, int, int]:
-        """(row, column, channel) of an index into `values`."""
-        row, column = divmod(self.positions[index[0]], self.width)
-        return row, column, int(index[1])
 
 
 def peeks(network: IntegerNetwork, layer: int) -> Iterator[Peek]:
@@ -56,7 +51,7 @@ def peeks(network: IntegerNetwork, layer: int) -> Iterator[Peek]:
         return
     for start in range(0, height * width, at_once):
         positions = range(start, min(start + at_once, height * width))
-        yield Peek(layer, positions, channels, width)
+        yield Peek(layer, positions, channels)
 
 
 def write_peek(path: Path, network: IntegerNetwork, peek: Peek) -> None:
@@ -65,6 +60,34 @@ def write_peek(path: Path, network: IntegerNetwork, peek: Peek) -> None:
     fix_point = network.layers[peek.layer].fix_point
     last = _copies(shape, peek.positions, peek.layer, fix_point)
     _write(path, list(network.layers[: peek.layer + 1]), last)
+
+
+def trace_by_peeks(
+    network: IntegerNetwork, base: Trace, path: Path, logits_of: Callable[[Path], npt.NDArray[Any]]
+) -> Trace:
+    """Outputs of a network's layers for one image, up to the first that is not as in ``base``.
+
+    Parameters
+    ----------
+    path : for the bundles that are run;  logits_of : runs one, logits [classes]
+    """
+    found: Trace = {}
+    shapes = network.output_shapes()
+    for number, layer in enumerate(network.layers):
+        last = number == len(network.layers) - 1
+        wanted = base.get(layer.name)
+        if (last and network.int32_logits) or wanted is None or wanted.shape[1:] != shapes[number]:
+            return found
+        parts = []
+        for peek in peeks(network, number):
+            write_peek(path, network, peek)
+            parts.append(peek.values(logits_of(path)))
+        if not parts:
+            return found
+        found[layer.name] = np.concatenate(parts).reshape(1, *shapes[number])
+        if not np.array_equal(found[layer.name], wanted):
+            return found
+    return found
 
 
 def _copies(shape: tuple[int, int, int], positions: range, source: int, fix_point: int) -> Conv:
