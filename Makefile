@@ -51,16 +51,18 @@ MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime deploy rollback \
-	host-given fuzz classify synth ship scene62 fonts62 \
+	host-given fuzz classify demo synth ship scene62 fonts62 \
 	test ladder robustness check clean FORCE
 
-all: $(OUT)/evaluation.json
+all: $(OUT)/first-look.png $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 	@echo
-	@echo "The classifier is $(BUNDLE). Try it:"
+	@echo "The classifier is $(BUNDLE), all figures are in $(OUT)/evaluation.json. What next:"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
-	@echo "Then: make DATA=your/folder PRESET=full      (make help lists everything)"
+	@echo "  make demo                      draw, drop or photograph characters in a browser"
+	@echo "  make adapt DATA=your/crops     your own symbols, from a few labels"
+	@echo "  make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
 	@echo "EdgeGlyph: from a few labeled characters to a classifier on a board."
@@ -81,7 +83,8 @@ help:
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
 	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
 	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
-	@echo "  make classify IMAGE=file     say what character an image shows"
+	@echo "  make classify IMAGE=file     say what character an image or each image of a folder shows"
+	@echo "  make demo        draw, drop or photograph characters in a browser; PORT=$(PORT)"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour each)"
 	@echo "  make test, make check        the tests, then the exactness ladder; lint and types"
@@ -126,6 +129,8 @@ help:
 	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core" \
 	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
 	  "COUNT=$(COUNT)" "images for make robustness (500); 0 takes all" \
+	  "JSON= CSV= WATCH=" "1 for make classify: JSON lines, a table, images as they appear in a folder" \
+	  "ANNOTATE=$(ANNOTATE)" "for make classify: a picture of the images with their answers" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -141,6 +146,13 @@ $(INSTALLED): pyproject.toml
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$(TENSORFLOW),fonts,quantize,report,dev]'
 	@touch $@
+
+# --- The first minute ----------------------------------------------------------------------------
+# On a fresh clone: what the shipped model makes of our sample crops, before anything is trained.
+
+$(OUT)/first-look.png: | $(INSTALLED)
+	@$(PY) scripts/first_look.py --bundle $(SHIPPED) --output $@
+	@echo
 
 # --- The stages --------------------------------------------------------------------------------
 # A stamp holds all that a stage's result depends on, and changes only when that does.
@@ -300,10 +312,15 @@ fuzz: | $(INSTALLED)
 # --- Use, keep, test -----------------------------------------------------------------------------
 
 # The bundle just built if there is one, else the one that ships with the project.
+USED = $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED))
 classify: | $(INSTALLED)
 	@test -n "$(IMAGE)" || { echo "name an image: make classify IMAGE=crop.png" >&2; exit 2; }
-	@$(PY) -m edge_runtime classify \
-	  --bundle $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED)) $(if $(JSON),--json) $(IMAGE)
+	@$(PY) -m edge_runtime classify --bundle $(USED) $(if $(JSON),--json) $(if $(CSV),--csv) \
+	  $(if $(ANNOTATE),--annotate "$(ANNOTATE)") $(if $(WATCH),--watch) $(IMAGE)
+
+PORT ?= 8062
+demo: | $(INSTALLED)
+	@$(PY) -m edge_runtime demo --bundle $(USED) --port $(PORT)
 
 ship: $(OUT)/evaluation.json
 	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) \

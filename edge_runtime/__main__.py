@@ -1,4 +1,4 @@
-"""Command line: ``python -m edge_runtime classify | evaluate | robustness``."""
+"""Command line: ``python -m edge_runtime classify | demo | evaluate | robustness``."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from edge_runtime import classify
 from edge_runtime.console import run_command
+from edge_runtime.demo import command as demo
 from edge_runtime.evaluation import command as evaluate
 from edge_runtime.evaluation import robustness_command as robustness
 
@@ -21,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     classify.add_options(commands.add_parser("classify", help="classify images, a line each"))
+    demo.add_options(commands.add_parser("demo", help="try a classifier in the browser"))
     evaluate.add_options(commands.add_parser("evaluate", help="accuracy on labeled images"))
     robustness.add_options(
         commands.add_parser("robustness", help="accuracy on corrupted images, and rejection")
@@ -29,7 +31,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    run = {"classify": classify.run, "evaluate": evaluate.run, "robustness": robustness.run}
+    run = {
+        "classify": classify.run,
+        "demo": demo.run,
+        "evaluate": evaluate.run,
+        "robustness": robustness.run,
+    }
     return run[options.command](options)
 
 

@@ -10,6 +10,7 @@ from edge_runtime.errors import EdgeGlyphError
 
 _COMMANDS = {
     "classify": ("edge_runtime", "classify images with a bundle"),
+    "demo": ("edge_runtime", "draw, drop or photograph characters in the browser"),
     "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
     "data": ("semi_supervised", "find or draw characters and split them"),
     "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
