@@ -1,4 +1,4 @@
-"""Command line: ``python -m edge_runtime classify | demo | evaluate | robustness``."""
+"""Command line: ``python -m edge_runtime classify | demo | evaluate | robustness | report``."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from edge_runtime import classify
 from edge_runtime.console import run_command
 from edge_runtime.demo import command as demo
 from edge_runtime.evaluation import command as evaluate
+from edge_runtime.evaluation import report_command as report
 from edge_runtime.evaluation import robustness_command as robustness
 
 
@@ -27,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     robustness.add_options(
         commands.add_parser("robustness", help="accuracy on corrupted images, and rejection")
     )
+    report.add_options(commands.add_parser("report", help="put all figures into report.json"))
     return parser
 
 
@@ -36,6 +38,7 @@ def _run(options: argparse.Namespace) -> int:
         "demo": demo.run,
         "evaluate": evaluate.run,
         "robustness": robustness.run,
+        "report": report.run,
     }
     return run[options.command](options)
 

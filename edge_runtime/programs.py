@@ -134,5 +134,6 @@ def _instruction_sets(command: Sequence[str]) -> list[str | None]:
 
 
 def _machine(path: Path) -> int:
-    header = path.open("rb").read(20)
+    with path.open("rb") as stream:
+        header = stream.read(20)
     return int.from_bytes(header[18:20], "little") if header[:4] == b"\x7fELF" else 0
