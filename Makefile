@@ -52,7 +52,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime deploy rollback \
 	host-given fuzz classify demo synth ship scene62 fonts62 \
-	test ladder robustness check clean FORCE
+	test ladder robustness report check clean FORCE
 
 all: $(OUT)/first-look.png $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
@@ -75,6 +75,7 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make report      all figures in one file                 $(OUT)/report/report.json"
 	@echo "  make robustness  accuracy on corrupted images, and the gate  $(OUT)/robustness/"
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
@@ -224,6 +225,10 @@ robustness: $(BUNDLE)
 	@$(PY) -m edge_runtime robustness --bundle $< --images $(OUT)/manifest.csv --split $(HELD_OUT) \
 	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  --count $(or $(COUNT),500) --jobs $(or $(JOBS),1) --output $(OUT)/robustness
+
+# What was measured, in one file; `make robustness` before it adds that.
+report: $(OUT)/evaluation.json
+	@$(PY) -m edge_runtime report --bundle $(BUNDLE) --evaluation $< --output $(OUT)/report
 
 # --- Quantization-aware training -----------------------------------------------------------------
 # Where the integers lose too much: the trained network goes on learning with every tensor rounded
