@@ -17,7 +17,7 @@ MOST_CELLS = 400
 _PICTURE = 112  # pixels of an image's longer side
 _WIDTH, _HEIGHT, _EDGE = 144, 204, 12
 _PAPER, _CARD, _INK, _FAINT = "#eef0f3", "#ffffff", "#1b1f24", "#5d6673"
-TONES = {"plain": "#d5d9e0", "good": "#2c8a4b", "doubtful": "#b7791f", "bad": "#c5372c"}
+TONES = {"plain": "#d5d9e0", "good": "#217a3f", "doubtful": "#8f5a00", "bad": "#b92c22"}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _draw_cell(sheet: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, cel
     pen.text((x + _WIDTH - 16, base), cell.said, _INK, _font(15), anchor="rm")
     note = _shortened(_drawable(cell.note), _WIDTH - 28)
     color = _FAINT if cell.tone == "plain" else TONES[cell.tone]
-    pen.text((x + 16, y + _HEIGHT - 22), note, color, _font(12), anchor="lm")
+    pen.text((x + 16, y + _HEIGHT - 22), note, color, _font(13), anchor="lm")
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -124,7 +124,7 @@ def _drawable(text: str) -> str:
 
 def _shortened(text: str, width: int) -> str:
     """Cut the middle out of a text that is too wide."""
-    font = _font(12)
+    font = _font(13)
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) // 2, 0, -1):

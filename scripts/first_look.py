@@ -105,7 +105,7 @@ def _cell(r: Reading) -> Cell:
         "right": "right",
         "look-alike": f"shows {r.shown}",
         "wrong": f"shows {r.shown}",
-        "other": f"no character? p_real {percent(r.read.p_real)}",
+        "other": f"p_real {percent(r.read.p_real)}",
     }[r.outcome]
     tone = _MARKS[r.outcome][1]
     return Cell(thumbnail(r.path), r.read.label, percent(r.read.confidence), note, tone)

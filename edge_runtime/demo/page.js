@@ -82,7 +82,8 @@ function show(found) {
     said += `; below ${percent(found.threshold)} it is perhaps no character`;
   }
   $("p-real").textContent = said;
-  $("cost").textContent = `from ${found.width}×${found.height} pixels, in ${found.ms} ms`;
+  const ms = found.ms < 10 ? found.ms.toFixed(1) : Math.round(found.ms);
+  $("cost").textContent = `from ${found.width}×${found.height} pixels, in ${ms} ms`;
 }
 
 function showBars(top) {

@@ -202,7 +202,7 @@ def test_a_sheet_shows_every_image(bundle, images, tmp_path, run_cli):
     picture = np.asarray(Image.open(sheet))
     assert picture.shape == (2 * 204 + 24, 3 * 144 + 24, 3)
     frames = [tuple(picture[12 + y + 100, 12 + x + 5]) for y in (0, 204) for x in (0, 144, 288)]
-    white, amber, red = (255, 255, 255), (183, 121, 31), (197, 55, 44)
+    white, amber, red = (255, 255, 255), (143, 90, 0), (185, 44, 34)
     names = ["0.png", "A.png", "O.png", "bad.png", "clear.png", "wide16.png"]
     shown = dict(zip(names, frames, strict=True))
     assert [shown[name] for name in names[:4]] == [white, white, amber, red]
