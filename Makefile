@@ -62,6 +62,7 @@ all: $(OUT)/first-look.png $(OUT)/evaluation.json
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
 	@echo "  make demo                      draw, drop or photograph characters in a browser"
 	@echo "  make adapt DATA=your/crops     your own symbols, from a few labels"
+	@echo "  make report                    all figures and their origin: $(OUT)/report/"
 	@echo "  make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
