@@ -6,12 +6,9 @@ processes. What a file depends on is in the name of its folder, so nothing stale
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +19,8 @@ from tqdm import tqdm
 
 from edge_runtime import __version__
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import ImageError, InputError, VerificationError
+from edge_runtime.errors import ImageError, VerificationError
+from edge_runtime.evaluation.processes import map_in_order
 from edge_runtime.evaluation.records import Ints, Pictures, pack, picture_row, record
 from edge_runtime.files import content_hash, replacing
 from edge_runtime.images import read_gray
@@ -179,18 +177,7 @@ def _run(plan: Plan, chunks: Sequence[Chunk], jobs: int) -> Iterator[int]:
         worker = Worker(plan)
         yield from map(worker.run, chunks)
         return
-    # New processes instead of forks: TensorFlow's and BLAS's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(chunks)), context) as pool:
-        try:
-            yield from pool.map(_run_there, [plan] * len(chunks), chunks)
-        except BrokenProcessPool:
-            raise InputError(
-                "a process of --jobs was killed, perhaps for want of memory; the same command "
-                "goes on, with fewer --jobs"
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    yield from map_in_order(_run_there, jobs, [plan] * len(chunks), chunks)
 
 
 def _load(path: Path) -> Arrays:

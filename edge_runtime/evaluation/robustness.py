@@ -2,9 +2,7 @@
 
 import functools
 import math
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +16,7 @@ from edge_runtime.alphabet import Alphabet
 from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import ImageError, InputError
 from edge_runtime.evaluation.corruptions import CORRUPTIONS, SEVERITIES, to_working_size
+from edge_runtime.evaluation.processes import map_in_order
 from edge_runtime.images import read_gray
 from edge_runtime.labeled_images import LabeledImage
 from edge_runtime.ladder.rungs import Rung
@@ -178,12 +177,7 @@ def _run(rungs: Sequence[Rung], parts: Sequence[list[LabeledImage]], jobs: int) 
         for part in parts:
             yield _run_part(tuple(rungs), part, 0)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(parts)), context) as pool:
-        try:
-            yield from pool.map(_run_part, [tuple(rungs)] * len(parts), parts, [1] * len(parts))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    yield from map_in_order(_run_part, jobs, [tuple(rungs)] * len(parts), parts, [1] * len(parts))
 
 
 @functools.lru_cache(maxsize=1)  # the networks stay open for the next part
