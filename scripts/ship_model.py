@@ -20,6 +20,7 @@ FILES = (
     "frozen_model.pb",
     "model.onnx",
     "model_int8.onnx",
+    "quantize_eval_stock.pb",
     "quantization.json",
     "evaluation.json",
     "freeze.json",
@@ -30,7 +31,8 @@ FILES = (
     "training/best.npz",
 )
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-_ROWS = (
+_ROWS = (  # a row for each of these rungs that was evaluated
+    ("checkpoint", "float, checkpoint"),
     ("tf-saved-model", "float, TensorFlow"),
     ("tf", "float, frozen graph"),
     ("onnx", "float, ONNX Runtime"),
@@ -136,17 +138,17 @@ def card(folder: Path, name: str, command: str) -> str:
 def table(figures: dict[str, Any]) -> str:
     """Markdown table of every network's accuracy, the same in the card and in the README."""
     backends = figures["backends"]
+    first = next(iter(backends))
     rows = [
         [
             title,
             _percent(backends[b]["metrics"]["top1_62"]),
             _interval(backends[b]["metrics"]["top1_62"]),
             _percent(backends[b]["metrics"]["top1_36"]),
-            _percent(figures["agreement"][f"tf-saved-model = {b}"])
-            if b != "tf-saved-model"
-            else "",
+            _percent(figures["agreement"][f"{first} = {b}"]) if b != first else "",
         ]
         for b, title in _ROWS
+        if b in backends
     ]
     headers = [
         f"network (n = {figures['n']:,})",

@@ -17,7 +17,7 @@ from edge_runtime.bundle import Bundle
 from edge_runtime.errors import InputError, MissingDependencyError
 from edge_runtime.files import replacing_folder, sha256_of
 from edge_runtime.layers import Int8
-from edge_runtime.runners import Logits, model_beside
+from edge_runtime.runners import Logits, check_recorded
 
 TURN_NS = 2_000_000  # what a turn takes at least; edge_bench has the same
 MOST_BATCH = 64
@@ -58,9 +58,10 @@ class Network:
 
     def model(self, name: str) -> Path:
         """Return the path of model.onnx or frozen_model.pb; `InputError` where it is missing."""
-        path = model_beside(self.bundle, self.path, name)
+        path = self.path.parent / name
         if not path.is_file():
             raise InputError(f"{path}: no such file; `make quantize` leaves it beside the bundle")
+        check_recorded(self.bundle, self.path, path)
         return path
 
     def converted(

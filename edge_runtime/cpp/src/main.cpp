@@ -9,6 +9,7 @@
 #include "error.h"
 #include "files.h"
 #include "image.h"
+#include "look_alikes.h"
 #include "n2cube_library.h"
 #include "options.h"
 #include "text.h"
@@ -78,7 +79,8 @@ std::string plain_line(const Classifier &classifier, const std::string &path,
             (others.empty() ? "" : ", ") + symbols[c] + " " + percent(probabilities[c]) + " %";
     }
     return path + ": " + symbols[found.label] + "  " + percent(found.confidence) + " %" +
-           (others.empty() ? "" : "  (then " + others + ")") + "\n";
+           (others.empty() ? "" : "  (then " + others + ")") +
+           alike_remark(symbols, found.label, logits.data(), probabilities.data()) + "\n";
 }
 
 struct Answer {
