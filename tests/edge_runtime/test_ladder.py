@@ -83,16 +83,24 @@ def changed(bundle, layer, **changes):
 
 
 def weight_up(bundle, number, inputs):
-    """Weights of a layer with one changed by one, and where: the first that logits feel."""
-    layer, right = bundle.network.layers[number], integer.run(bundle.network, inputs)
-    rng = np.random.default_rng(number)
-    while True:
+    """Weights of a layer with one changed by one, and where: the first that logits feel.
+
+    Of the input channel that is strongest in these images, which is felt soonest.
+    """
+    network = bundle.network
+    layer, outputs = network.layers[number], list(integer.run_layers(network, inputs))
+    given = inputs if layer.source < 0 else outputs[layer.source]
+    channel = int(np.abs(given.astype(int)).sum(axis=(0, 1, 2)).argmax())
+    for out in range(len(layer.weights)):
+        at = (out, 1, 1, channel)
         weights = layer.weights.copy()
-        at = tuple(int(rng.integers(size)) for size in weights.shape)
         weights[at] += 1 if weights[at] < 127 else -1
-        wrong = changed(bundle, number, weights=weights).network
-        if not np.array_equal(integer.run(wrong, inputs), right):
+        layers = list(network.layers)
+        layers[number] = dataclasses.replace(layer, weights=weights)
+        wrong = dataclasses.replace(network, layers=tuple(layers))
+        if not np.array_equal(integer.run(wrong, inputs), outputs[-1].reshape(len(inputs), -1)):
             return {"weights": weights}, at
+    raise AssertionError("no such weight")
 
 
 def expected(right, wrong, batch, layer):
