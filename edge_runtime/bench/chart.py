@@ -30,8 +30,8 @@ def draw_chart(report: Report, folder: Path) -> list[Path]:
             xerr=spread,
             color=[_OURS if entry.engine.ours else _PEER for entry, _ in bars],
         )
-        for row, median in enumerate(medians):
-            panel.annotate(f" {median:.0f}", (median, row), va="center", fontsize=8)
+        for row, (_, summary) in enumerate(bars):
+            panel.annotate(f" {summary.median:.0f}", (summary.high, row), va="center", fontsize=8)
         panel.set_title(task.title, fontsize=10)
         panel.set_xlabel("µs an image")
         panel.margins(x=0.15)
