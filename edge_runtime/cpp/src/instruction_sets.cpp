@@ -43,8 +43,8 @@ struct InstructionSet {
     bool (*supported)();
 };
 
+// The fastest first.
 const InstructionSet instruction_sets[] = {
-    // the fastest first
 #if defined(__x86_64__)
     {"avx512vnni", &avx512vnni_kernel, has_avx512vnni},
     {"avx2", &avx2_kernel, has_avx2},
