@@ -44,7 +44,7 @@ struct InstructionSet {
 };
 
 const InstructionSet instruction_sets[] = {
-    // the fastest first
+// the fastest first
 #if defined(__x86_64__)
     {"avx512vnni", &avx512vnni_kernel, has_avx512vnni},
     {"avx2", &avx2_kernel, has_avx2},
