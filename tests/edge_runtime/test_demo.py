@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -295,7 +296,14 @@ def test_the_command(tmp_path, run_cli):
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert f"port {port} cannot be had" in err
     command = [sys.executable, "-m", "edge_runtime", "demo", "--bundle", str(bundle), "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        # Whoever runs the tests in the background ignores Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         line = process.stdout.readline()
         address = line.split(" is at ")[1].split()[0]
@@ -303,7 +311,7 @@ def test_the_command(tmp_path, run_cli):
         connection.request("GET", "/")
         assert b"EdgeGlyph" in connection.getresponse().read()
         connection.close()
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     finally:
         process.kill()
