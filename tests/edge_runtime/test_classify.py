@@ -253,6 +253,8 @@ def test_a_watched_folder_from_the_command_line(bundle, images, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        # Whoever runs the tests in the background ignores Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     stop = threading.Timer(120, process.kill)
     stop.start()

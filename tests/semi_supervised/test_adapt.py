@@ -286,7 +286,7 @@ def test_without_any_glyph_training_goes_on_with_the_crops(tmp_path, caplog):
     make_data(str(crops), tmp_path, symbols, SETTINGS.data)
     assert "has any of the 2 symbols" in caplog.text
     assert batches_of(tmp_path / "manifest.csv", symbols) == ({*GLYPHLESS}, set())
-    assert "going on with the given images alone" in caplog.text
+    assert "going on without drawn characters" in caplog.text
 
 
 def test_faces_that_lack_a_symbol_draw_only_what_they_have():
