@@ -83,6 +83,7 @@ class Worker:
         batch, pictures, skipped = self._read(chunk)
         arrays: Arrays = pack("pictures", pictures)
         arrays["skipped"] = np.array(json.dumps(skipped))
+        arrays["digest"] = np.array(hashlib.sha256(batch.inputs.tobytes()).hexdigest())
         if batch.paths:
             kept = pictures.index - chunk.start
             for number, ladder in enumerate(self._ladders):

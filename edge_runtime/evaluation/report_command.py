@@ -1,10 +1,16 @@
-"""Command line ``python -m edge_runtime report``: report.json of what was measured."""
+"""Command line ``python -m edge_runtime report``: what was measured, as report.json and a page."""
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 from edge_runtime.evaluation.report_data import Sources, collect
-from edge_runtime.files import write_json
+from edge_runtime.files import write_json, write_text
+from edge_runtime.report.page import render_report
+
+
+# Of the shipped network, in a checkout; the page says whose it is.
+_PUBLISHED: Final = Path(__file__).parents[2] / "docs/bench/bench.json"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +35,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="(default: quantization.json beside the bundle, if it is there)",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder of report.json"
+        "--bench",
+        type=Path,
+        metavar="JSON",
+        help="(default: bench/bench.json beside the bundle, else the one of docs/, if it is there)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of report.json and index.html",
     )
 
 
@@ -41,10 +57,13 @@ def run(options: argparse.Namespace) -> int:
         options.evaluation or folder / "evaluation.json",
         options.robustness or _if_there(folder / "robustness/robustness.json"),
         options.quantization or _if_there(folder / "quantization.json"),
+        options.bench or _if_there(folder / "bench/bench.json") or _if_there(_PUBLISHED),
     )
-    path = options.output / "report.json"
-    write_json(path, collect(sources))
-    print(f"wrote {path}")
+    report = collect(sources)
+    write_json(options.output / "report.json", report)
+    page = options.output / "index.html"
+    write_text(page, render_report(report))
+    print(f"wrote {page}, and report.json beside it")
     return 0
 
 

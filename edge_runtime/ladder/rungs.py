@@ -13,7 +13,7 @@ from edge_runtime.runners import BACKENDS, INTEGER_BACKENDS, TENSORFLOW_BACKENDS
 
 # From the bottom up: each compares with the first of its kind that was chosen.
 _ORDER: Final = ("checkpoint", "tf-saved-model", "tf", "onnx", "int8", "onnx-int8", "tf-int8")
-_TITLES: Final = {
+TITLES: Final = {
     "checkpoint": "float (checkpoint)",
     "tf-saved-model": "float (SavedModel)",
     "tf": "float (frozen graph)",
@@ -83,7 +83,7 @@ def backend_rung(name: str, bundle: Path, model: Path | None = None) -> Rung:
         files = (LIBRARY,)
     elif name != "int8":
         files = (model or model_beside(name, bundle),)
-    return Rung(name, _TITLES[name], name in INTEGER_BACKENDS, bundle, files, model=model)
+    return Rung(name, TITLES[name], name in INTEGER_BACKENDS, bundle, files, model=model)
 
 
 def program_rung(program: Program, bundle: Path) -> Rung:
