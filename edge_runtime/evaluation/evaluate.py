@@ -182,7 +182,7 @@ class _Gathered:
 
     def digest(self) -> str:
         """SHA-256 of the preprocessed images and their labels: equal for the same images alone."""
-        whole = hashlib.sha256("".join(str(file["digest"]) for file in self.files).encode())
+        whole = hashlib.sha256(b"".join(file["digests"].tobytes() for file in self.files))
         whole.update(json.dumps([image.label for image in self.kept]).encode())
         return whole.hexdigest()
 

@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from edge_runtime.errors import InputError
 from edge_runtime.evaluation.report_data import Sources, collect
 from edge_runtime.files import write_json, write_text
-from edge_runtime.report.page import render_report
-
+from edge_runtime.report.compare import compare
+from edge_runtime.report.page import render_comparison, render_report
 
 # Of the shipped network, in a checkout; the page says whose it is.
 _PUBLISHED: Final = Path(__file__).parents[2] / "docs/bench/bench.json"
@@ -15,7 +16,14 @@ _PUBLISHED: Final = Path(__file__).parents[2] / "docs/bench/bench.json"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what `run` takes."""
-    parser.add_argument("--bundle", type=Path, required=True, metavar="FILE.egb")
+    parser.add_argument("--bundle", type=Path, metavar="FILE.egb", help="what the report is of")
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="put two side by side instead: report folders, report.json or evaluation.json",
+    )
     parser.add_argument(
         "--evaluation",
         type=Path,
@@ -43,14 +51,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         type=Path,
-        required=True,
         metavar="DIR",
-        help="folder of report.json and index.html",
+        help="folder of report.json and index.html, or of compare.html (--compare prints tables, "
+        "and needs none)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Collect and write; return the exit code."""
+    if options.compare:
+        return _compare(options)
+    if options.bundle is None or options.output is None:
+        raise InputError("name --bundle FILE.egb and --output DIR, or --compare A B")
     folder = options.bundle.parent
     sources = Sources(
         options.bundle,
@@ -64,6 +76,18 @@ def run(options: argparse.Namespace) -> int:
     page = options.output / "index.html"
     write_text(page, render_report(report))
     print(f"wrote {page}, and report.json beside it")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    if options.bundle is not None:
+        raise InputError("--compare A B takes no --bundle")
+    found = compare(*options.compare)
+    print(found.text())
+    if options.output is not None:
+        page = options.output / "compare.html"
+        write_text(page, render_comparison(found))
+        print(f"\nwrote {page}")
     return 0
 
 

@@ -7,8 +7,6 @@ former form would be wrong. Nothing is measured here.
 import base64
 import io
 import json
-import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +18,7 @@ from edge_runtime.alphabet import Alphabet
 from edge_runtime.bench.report import SCHEMA as BENCH_SCHEMA
 from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import ImageError, InputError
-from edge_runtime.evaluation.provenance import provenance
+from edge_runtime.evaluation.provenance import command_line, provenance
 from edge_runtime.evaluation.results import SCHEMA as EVALUATION_SCHEMA
 from edge_runtime.evaluation.robustness import SCHEMA as ROBUSTNESS_SCHEMA
 from edge_runtime.files import sha256_of
@@ -117,7 +115,7 @@ def collect(sources: Sources) -> dict[str, Any]:
         "robustness": None if robustness is None else _without(robustness, "provenance"),
         "bench": bench,
         "provenance": {
-            "report": provenance(shlex.join(sys.argv), [], sources.evaluation),
+            "report": provenance(command_line(), [], sources.evaluation),
             "evaluation": figures["provenance"],
             "robustness": None if robustness is None else robustness["provenance"],
             "quantization": _file(sources.quantization),

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import MissingDependencyError
+from edge_runtime.metrics import Metric
 from edge_runtime.report.charts import percent
+from edge_runtime.report.compare import METRICS, Comparison, metric_row
 from edge_runtime.report.views import Cell, Json, view
 
 if TYPE_CHECKING:
@@ -32,6 +34,17 @@ def render_report(report: Json) -> str:
             cells=_examples(report, wrong),
             cell_number={(cell.label, cell.found): k for k, cell in enumerate(wrong)},
         )
+    )
+    return page
+
+
+def render_comparison(found: Comparison) -> str:
+    """Write the page of two results side by side; the same error as `render_report`."""
+    rows = [metric_row(title, found.a.metric(m), found.b.metric(m)) for m, title in METRICS.items()]
+    page: str = (
+        environment()
+        .get_template("compare.html.jinja")
+        .render(found=found, metrics=rows, metric_of=Metric.as_json)
     )
     return page
 
