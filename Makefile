@@ -54,15 +54,16 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 	deploy rollback host-given fuzz classify demo synth ship scene62 fonts62 \
 	test ladder robustness report check clean FORCE
 
-all: $(OUT)/first-look.png $(OUT)/evaluation.json
+all: $(OUT)/first-look.png $(OUT)/report/index.html
 	@cat $(OUT)/evaluation.txt
 	@echo
-	@echo "The classifier is $(BUNDLE), all figures are in $(OUT)/evaluation.json. What next:"
+	@echo "The classifier is $(BUNDLE)."
+	@echo "The report is $(OUT)/report/index.html: open it in a browser. What next:"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
 	@echo "  make demo                      draw, drop or photograph characters in a browser"
 	@echo "  make adapt DATA=your/crops     your own symbols, from a few labels"
-	@echo "  make report                    all figures and their origin: $(OUT)/report/"
+	@echo "  make robustness report         the report with corrupted images, too (some minutes)"
 	@echo "  make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
@@ -76,7 +77,7 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
-	@echo "  make report      all figures in one file                 $(OUT)/report/report.json"
+	@echo "  make report      all figures as a page, and as JSON      $(OUT)/report/index.html"
 	@echo "  make robustness  accuracy on corrupted images, and the gate  $(OUT)/robustness/"
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
@@ -230,8 +231,10 @@ robustness: $(BUNDLE)
 	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  --count $(or $(COUNT),500) --jobs $(or $(JOBS),1) --output $(OUT)/robustness
 
-# What was measured, in one file; `make robustness` before it adds that.
-report: $(OUT)/evaluation.json
+# What was measured, as a page; `make robustness` and `make bench` before it add theirs.
+report: $(OUT)/report/index.html
+	@echo "the report is $<: open it in a browser"
+$(OUT)/report/index.html: $(OUT)/evaluation.json $(wildcard $(OUT)/robustness/robustness.json $(OUT)/bench/bench.json)
 	@$(PY) -m edge_runtime report --bundle $(BUNDLE) --evaluation $< --output $(OUT)/report
 
 # --- Quantization-aware training -----------------------------------------------------------------

@@ -167,9 +167,9 @@ def absent_engines(report: Json) -> list[tuple[str, str]]:
 
 def busy(machine: Json) -> bool:
     """Whether a machine did so much else that its times are in doubt."""
-    load = machine["load"][0] if "load" in machine else machine.get("load_average", 0.0)
-    cores = machine.get("cores", machine.get("processors", 1))
-    return bool(load > _BUSY * cores)
+    load: float = machine["load"][0]
+    cores: int = machine["cores"] or 1  # None where the system does not tell
+    return load > _BUSY * cores
 
 
 def view(report: Json) -> Json:
