@@ -4,11 +4,13 @@ import copy
 import json
 import re
 import shutil
+import sys
 
 import jsonschema
 import pytest
 
 from edge_runtime.__main__ import main
+from edge_runtime.errors import MissingDependencyError
 from edge_runtime.evaluation.report_data import SCHEMA_FILE
 from edge_runtime.images import read_gray
 from edge_runtime.recognizer import Recognizer
@@ -262,6 +264,12 @@ def test_many_classes_show_the_most_confused(report):
     shown = views.matrix(changed, "int8")
     assert (shown.symbols, shown.hidden) == (["s7", "s140"], 148)
     assert [n for _, n, _ in shown.rows] == [12, 9]
+
+
+def test_without_jinja_it_says_what_to_install(report, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'edgeglyph\[report\]'"):
+        render_report(report)
 
 
 @pytest.mark.parametrize(
