@@ -78,7 +78,7 @@ def built(tmp_path_factory):
         "--negatives", root / "negatives.csv", "--rungs", "onnx,int8",
     ]  # fmt: skip
     run(["evaluate", *given, "--ladder", "--json", root / "evaluation.json"])
-    run(["robustness", *given, "--count", 5, "--output", root / "robustness"])
+    run(["robustness", *given, "--count", 2, "--output", root / "robustness"])
     return root
 
 
