@@ -1,0 +1,25 @@
+// Says when something has been awaited for i_limit cycles without any progress; 0 is never.
+`default_nettype none
+
+module eg_watchdog (
+    input  wire        i_clk,
+    input  wire        i_reset,
+    input  wire [31:0] i_limit,
+    input  wire        i_waiting,
+    input  wire        i_progress,
+    output reg         o_expired
+);
+    reg [31:0] idle;
+
+    always @(posedge i_clk) begin
+        if (i_reset || !i_waiting || i_progress) begin
+            idle      <= 32'd0;
+            o_expired <= 1'b0;
+        end else begin
+            idle      <= idle + 32'd1;
+            o_expired <= i_limit != 32'd0 && idle >= i_limit;
+        end
+    end
+endmodule
+
+`default_nettype wire
