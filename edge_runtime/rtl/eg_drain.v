@@ -39,6 +39,7 @@ module eg_drain #(
 );
     localparam WORDS = LANES / 16;          // of one product
     localparam GROUP = 16 * SUM_BITS;
+    localparam HALF = WORDS / 2;
 
     wire [7:0] channel_words = i_channels[11:4] + {7'd0, i_channels[3:0] != 4'd0};
 
@@ -58,7 +59,7 @@ module eg_drain #(
     // Slot s is product s of all lanes; folded, the upper half has the second PAIR of slots.
     wire       product = PAIR == 2 ? slot[0] : 1'b0;
     wire       upper   = PAIR == 2 ? slot[1] : slot[0];
-    wire [7:0] lane_word = word + (i_fold && upper ? WORDS / 2 : 8'd0);
+    wire [7:0] lane_word = word + (i_fold && upper ? HALF[7:0] : 8'd0);
 
     reg [GROUP-1:0] chosen;
     reg [127:0]     chosen_biases;

@@ -37,7 +37,8 @@ module eg_fetch #(
     output reg  [15:0] o_first_k,
     input  wire        i_taken          // a set has left the operand memory
 );
-    localparam [4:0] ALL_SETS = SETS;
+    localparam SLOT_BITS = $clog2(SLOTS);
+    localparam [4:0] ALL_SETS = SETS[4:0];
     localparam [1:0] FILL = 2'd0, TAP = 2'd1, READ = 2'd2, MARK = 2'd3;
 
     reg        busy;
@@ -89,8 +90,8 @@ module eg_fetch #(
 
     always @(posedge i_clk) begin
         o_slot    <= slot[1:0];
-        o_zero    <= !on_map[slot[1:0]];
-        o_address <= base_address[slot[1:0]] + tap_offset + word;
+        o_zero    <= !on_map[slot[SLOT_BITS-1:0]];
+        o_address <= base_address[slot[SLOT_BITS-1:0]] + tap_offset + word;
         o_first_k <= word_k;
         o_mark    <= marking;
         o_count   <= marking ? {2'd0, filled} : i_from_image ? 5'd1
@@ -123,9 +124,9 @@ module eg_fetch #(
             pixels_left  <= i_pixels;
         end else if (busy) case (state)
             FILL: begin
-                base_y[filled[1:0]]       <= next_y;
-                base_x[filled[1:0]]       <= next_x;
-                base_address[filled[1:0]] <= next_address;
+                base_y[filled[SLOT_BITS-1:0]]       <= next_y;
+                base_x[filled[SLOT_BITS-1:0]]       <= next_x;
+                base_address[filled[SLOT_BITS-1:0]] <= next_address;
                 filled      <= filled + 3'd1;
                 pixels_left <= pixels_left - 16'd1;
                 if (next_column + 16'd1 == i_out_width) begin

@@ -48,8 +48,9 @@ module eg_sequencer #(
 );
     localparam [2:0] IDLE = 3'd0, READ = 3'd1, CHECK = 3'd2, WAIT = 3'd3, BIAS = 3'd4, RUN = 3'd5,
                      NEXT = 3'd6, STOPPED = 3'd7;
-    localparam [15:0] MOST_CHANNELS = LANES;
-    localparam [15:0] MOST_WEIGHTS = WEIGHT_DEPTH;
+    localparam [15:0] MOST_CHANNELS = LANES[15:0];
+    localparam [15:0] MOST_WEIGHTS = WEIGHT_DEPTH[15:0];
+    localparam [2:0] PIXELS = PAIR[2:0];
 
     reg [2:0]  state;
     reg [3:0]  count;
@@ -77,7 +78,7 @@ module eg_sequencer #(
     assign o_shift_bias                            = fields[10][12:8];
     assign o_shift                                 = fields[10][4:0];
     assign o_multiplier                            = fields[11][7:0];
-    assign o_slots = o_fold ? 3'd2 * PAIR : PAIR;
+    assign o_slots = o_fold ? 3'd2 * PIXELS : PIXELS;
 
     wire [15:0] most_out = o_fold ? MOST_CHANNELS / 2 : MOST_CHANNELS;
     reg illegal;

@@ -34,7 +34,8 @@ module eg_weights #(
     output wire [LANES*8-1:0]    o_weights
 );
     localparam BANKS = LANES / 8;
-    localparam [15:0] CAPACITY = DEPTH;
+    localparam [7:0] LAST_BANK = BANKS[7:0] - 8'd1;
+    localparam [15:0] CAPACITY = DEPTH[15:0];
 
     reg [31:0] received;              // words of this packet
     reg [7:0]  bank;                  // of the next beat
@@ -53,7 +54,7 @@ module eg_weights #(
     assign o_receiving = (received != 32'd0 || bank != 8'd0) && !o_loaded && o_ready;
 
     wire beat      = i_valid && o_ready;
-    wire last_bank = bank == BANKS - 1;
+    wire last_bank = bank == LAST_BANK;
     wire word      = beat && last_bank && !o_loaded;
     wire complete  = word && received + 1 == i_total;
     wire release_ring = i_release && !i_resident;
