@@ -1,7 +1,7 @@
 """Build the core's Verilator model: ``python scripts/build_core_model.py core128``.
 
-The output is edge_runtime/rtl/build/TARGET/libcore_model.so (its interface: rtl/model/core_model.h),
-which `edge_classify --backend core-sim` and the tests load. What is up to date is not built again.
+The output is edge_runtime/rtl/build/TARGET/libcore_model.so (interface: rtl/model/core_model.h),
+which `edge_classify --backend core-sim` and the tests load. What is up to date is left alone.
 """
 
 import argparse
@@ -58,7 +58,19 @@ def build(target: CoreTarget, output: Path, rtl: Path = RTL) -> Path:
     generated = output / "verilated"
     shutil.rmtree(generated, ignore_errors=True)
     waivers = [str(path) for path in rtl.glob("*.vlt")]
-    _run(["verilator", *VERILATE, *flags, "-Mdir", str(generated), *waivers, "-y", str(rtl), str(rtl / "eg_core.v")])
+    _run(
+        [
+            "verilator",
+            *VERILATE,
+            *flags,
+            "-Mdir",
+            str(generated),
+            *waivers,
+            "-y",
+            str(rtl),
+            str(rtl / "eg_core.v"),
+        ]
+    )
     root = subprocess.run(
         ["verilator", "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=True
     )

@@ -99,9 +99,7 @@ def useful_products(tile: Tile, compiled: CompiledCore) -> int:
         return 0
 
     def taps(size: int, made: int, kernel: int, stride: int, pad: int) -> int:
-        return sum(
-            0 <= out * stride - pad + k < size for out in range(made) for k in range(kernel)
-        )
+        return sum(0 <= out * stride - pad + k < size for out in range(made) for k in range(kernel))
 
     rows = taps(i.in_height, i.pixels // i.out_width, i.kernel_h, i.stride_h, i.pad_top)
     columns = taps(i.in_width, i.out_width, i.kernel_w, i.stride_w, i.pad_left)
@@ -119,5 +117,3 @@ def _heading(compiled: CompiledCore) -> str:
         f"{target.weight_depth:,}: they {stay}\n"
         f"{compiled.image_cycles:,} cycles for an image"
     )
-
-

@@ -84,9 +84,7 @@ def _drain(instruction: Instruction, pixels: int, words_out: int) -> int:
     return pixels * words_out
 
 
-def _groups(
-    instruction: Instruction, target: CoreTarget
-) -> Iterator[tuple[int, list[int], int]]:
+def _groups(instruction: Instruction, target: CoreTarget) -> Iterator[tuple[int, list[int], int]]:
     """Yield each group's pixels, channels of each of its sets, and taps that are skipped."""
     i = instruction
     per_word = 1 if i.from_image else WORD

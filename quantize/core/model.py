@@ -46,9 +46,7 @@ def _run_image(program: Program, words: Int8, image: Int8, target: CoreTarget) -
     return np.concatenate(logits)
 
 
-def _values(
-    instruction: Instruction, tile: Int8, memory: Int8
-) -> tuple[_Int64, set[int]]:
+def _values(instruction: Instruction, tile: Int8, memory: Int8) -> tuple[_Int64, set[int]]:
     """Requantized values [pixels, channels] of a tile, and the addresses that it read."""
     i, channels = instruction, instruction.channels_out
     per_word = 1 if i.from_image else WORD

@@ -83,7 +83,7 @@ def _check_geometry(target: CoreTarget, layer: Conv | AvgPool, given: Shape, mad
         _refuse(target, layer.name, f"has a kernel or stride above {MAX_KERNEL}")
     if max(pad[:2]) >= kernel[0] or max(pad[2:]) >= kernel[1]:
         _refuse(target, layer.name, "has windows that lie in the padding alone")
-    if SUM_BITS < 1 + math.ceil(math.log2(128 * 128 * math.prod(kernel) * given[2] + 1)):
+    if 128 * 128 * math.prod(kernel) * given[2] >= 2 ** (SUM_BITS - 1):
         _refuse(target, layer.name, f"has sums that {SUM_BITS} bits may not hold")
 
 
@@ -152,9 +152,7 @@ def _layer_tiles(place: _Place) -> Iterator[Tile]:
         yield Tile(place.index, first, _instruction(place, first, count, fold, weights), weights)
 
 
-def _instruction(
-    place: _Place, first: int, count: int, fold: bool, weights: Int8
-) -> Instruction:
+def _instruction(place: _Place, first: int, count: int, fold: bool, weights: Int8) -> Instruction:
     layer, given, made = place.layer, place.given, place.made
     assert isinstance(layer, Conv | AvgPool)
     pool = isinstance(layer, AvgPool)
@@ -166,13 +164,10 @@ def _instruction(
     origin = 0 if place.from_image else place.places[place.index - 1]
     start = origin - pad[0] * row - pad[2] * step + (first // unit if pool else 0)
     last = place.to_logits
-    low, high = (-128, 127) if pool else output_range(layer.activation, layer.fix_point)
     return Instruction(
-        pool=int(pool),
         fold=int(fold),
         from_image=int(place.from_image),
         to_logits=int(last),
-        raw=int(not pool and layer.int32_output),
         source=start % 2**16,
         destination=0 if last else place.places[place.index] + first // WORD,
         in_height=given[0],
@@ -195,12 +190,24 @@ def _instruction(
         channels_out=count,
         weight_words=len(weights),
         k_step=0 if pool else given[2],
-        shift=layer.shift if pool else layer.shift_cut,
-        shift_bias=0 if pool else layer.shift_bias,
-        relu=int(low == 0),
-        high=high,
-        multiplier=layer.multiplier if pool else 0,
+        **_finish(layer),
     )
+
+
+def _finish(layer: Conv | AvgPool) -> dict[str, int]:
+    """What becomes of a layer's sums: an instruction's fields."""
+    if isinstance(layer, AvgPool):
+        factor = {"shift": layer.shift, "shift_bias": 0, "multiplier": layer.multiplier}
+        return {"pool": 1, "raw": 0, "relu": 0, "high": 127, **factor}
+    low, high = output_range(layer.activation, layer.fix_point)
+    shifts = {"shift": layer.shift_cut, "shift_bias": layer.shift_bias, "multiplier": 0}
+    return {
+        "pool": 0,
+        "raw": int(layer.int32_output),
+        "relu": int(low == 0),
+        "high": high,
+        **shifts,
+    }
 
 
 def _weight_words(layer: Layer, first: int, count: int, fold: bool, lanes: int) -> Int8:
