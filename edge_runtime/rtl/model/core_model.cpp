@@ -96,7 +96,9 @@ egc_model *egc_open(void) {
     return model.release();
 }
 
-void egc_close(egc_model *model) { delete model; }
+void egc_close(egc_model *model) {
+    delete model;
+}
 
 void egc_reset(egc_model *model) {
     for (int stream = 0; stream < EGC_STREAMS; ++stream) egc_drop(model, stream);
@@ -167,7 +169,9 @@ void egc_send(egc_model *model, int stream, const void *data, size_t beats, int 
     }
 }
 
-size_t egc_pending(const egc_model *model, int stream) { return model->queues[stream].size(); }
+size_t egc_pending(const egc_model *model, int stream) {
+    return model->queues[stream].size();
+}
 
 void egc_drop(egc_model *model, int stream) {
     model->queues[stream].clear();
@@ -199,6 +203,10 @@ void egc_pauses(egc_model *model, uint32_t seed, int chance) {
     model->chance = chance;
 }
 
-int egc_interrupt(const egc_model *model) { return model->core.o_irq; }
+int egc_interrupt(const egc_model *model) {
+    return model->core.o_irq;
+}
 
-uint64_t egc_cycles(const egc_model *model) { return model->cycles; }
+uint64_t egc_cycles(const egc_model *model) {
+    return model->cycles;
+}
