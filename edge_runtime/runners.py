@@ -6,6 +6,7 @@
 ``onnx``            the float network in ONNX Runtime (model.onnx)
 ``tf``              the frozen graph in TensorFlow (frozen_model.pb)
 ``tf-saved-model``  the trained network in TensorFlow (saved_model/)
+``core-sim``        the open core in simulation (`make core-model`)
 
 All take int8 inputs of shape [N, 32, 32, 1]; a float network is fed q / 128. Model files are looked
 for beside the bundle, and must be the ones that the bundle was made from (compared by SHA-256).
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from edge_runtime import exactness, integer
 from edge_runtime.bundle import Bundle
+from edge_runtime.core_model import CoreSimRunner
 from edge_runtime.errors import InputError, MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of
 from edge_runtime.layers import Int8
@@ -147,7 +149,7 @@ _MODEL_FILES = {
     "tf": "frozen_model.pb",
     "tf-saved-model": "saved_model",
 }
-BACKENDS = ("native", "int8", *_MODEL_FILES)
+BACKENDS = ("native", "int8", *_MODEL_FILES, "core-sim")
 
 
 def default_backend() -> str:
@@ -169,6 +171,8 @@ def open_runner(backend: str, bundle: Bundle, bundle_path: Path, model: Path | N
         return Int8Runner(bundle)
     if backend == "native":
         return NativeRunner(bundle_path, bundle.network.int32_logits)
+    if backend == "core-sim":
+        return CoreSimRunner(bundle.core, bundle.golden.inputs, bundle.golden.logits)
     if backend not in _MODEL_FILES:
         raise InputError(f"no back end {backend!r}; there are {', '.join(BACKENDS)}")
     path = model or _model_beside(bundle, bundle_path, _MODEL_FILES[backend])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
+from edge_runtime.core_section import CoreImage
 from edge_runtime.errors import GraphError
 from edge_runtime.layers import IntegerNetwork
 from quantize.core import cycles
@@ -32,6 +33,20 @@ class CompiledCore:
     def weights(self) -> bytes:
         """The bytes that the weight stream carries."""
         return b"".join(tile.weights.tobytes() for tile in self.tiles)
+
+    def image(self) -> CoreImage:
+        """Return what a bundle holds of it."""
+        target = self.target
+        return CoreImage(
+            target.name,
+            target.lanes,
+            target.pair,
+            target.weight_depth,
+            target.activation_depth,
+            self.image_cycles,
+            self.program.pack(),
+            self.weights,
+        )
 
 
 def compile_core(network: IntegerNetwork, target: CoreTarget) -> CompiledCore:

@@ -11,13 +11,12 @@ from quantize.core.program import Instruction
 from quantize.core.target import WORD, CoreTarget
 
 SETS = 8  # of the operand memory
-DECODE = 17  # from an instruction's first word to its weights being waited for
-START = 2  # biases, and the start itself
+DECODE = 19  # from an instruction's first word to its first pixel, the weights being there
 FETCH_TO_ISSUE = 4  # from a set's last request to its first multiplication
+MARK = 2  # from an end mark to the next group's first multiplication
 ISSUE_TO_DRAIN = 8  # from an end mark to the first word of sums
-DRAIN_TO_END = 5  # from the last word of sums to the machine being found empty
-LOGITS_WORD = 5  # a word through the requantizers, alone
-RELEASE = 1
+DRAIN = 4  # a word through the requantizers
+NEXT = 2  # from the machine being empty to the next instruction
 
 
 def image_cycles(instructions: tuple[Instruction, ...], target: CoreTarget) -> list[int]:
@@ -59,28 +58,27 @@ def busy_steps(instruction: Instruction, target: CoreTarget) -> int:
 def tile_cycles(instruction: Instruction, target: CoreTarget) -> int:
     """Cycles of one instruction, from reading it to the next one."""
     words_out = -(-instruction.channels_out // WORD)
-    fetch = DECODE + START
-    issue = drain_free = drain_end = 0
+    fetch = DECODE
+    issue = drain_free = 0
     freed: deque[int] = deque([0] * SETS, SETS)  # when the last sets left the operand memory
     for pixels, sets, skipped in _groups(instruction, target):
         fetch += pixels
         for k, count in enumerate(sets):
-            fetch = max(fetch + (k % instruction.words == 0), freed[0] + 1) + pixels
+            fetch = max(fetch + (k % instruction.words == 0), freed[0]) + pixels
             start = max(issue, fetch + FETCH_TO_ISSUE)
             freed.append(start)
             issue = start + count
-        fetch = max(fetch + skipped, freed[0] + 1) + 1
+        fetch = max(fetch + skipped, freed[0]) + 1
         mark = max(issue, fetch + FETCH_TO_ISSUE - 1, drain_free)
         freed.append(mark)
-        issue = mark + 1
-        drain_end = mark + ISSUE_TO_DRAIN + _drain(instruction, pixels, words_out)
-        drain_free = drain_end
-    return drain_end + DRAIN_TO_END + RELEASE
+        issue = mark + MARK
+        drain_free = mark + ISSUE_TO_DRAIN + _drain(instruction, pixels, words_out)
+    return drain_free + (0 if instruction.to_logits else DRAIN) + NEXT
 
 
 def _drain(instruction: Instruction, pixels: int, words_out: int) -> int:
     if instruction.to_logits:
-        return instruction.channels_out + words_out * LOGITS_WORD
+        return instruction.channels_out + words_out * (DRAIN + 1)  # word after word
     return pixels * words_out
 
 

@@ -62,7 +62,9 @@ def _values(instruction: Instruction, tile: Int8, memory: Int8) -> tuple[_Int64,
             first = address[on_map] + ky * i.tap_row + kx * i.tap_column
             where = (first[:, np.newaxis] + np.arange(i.words)) % 2**16 % len(memory)
             read |= set(where.reshape(-1).tolist())
-            given = memory[where][:, :, :per_word].reshape(len(where), -1)[:, :taken]
+            given = memory[where][:, :, :per_word].reshape(len(where), i.words * per_word)[
+                :, :taken
+            ]
             k = (ky * i.kernel_w + kx) * i.k_step
             sums[on_map] += given.astype(np.int64) @ _weights(i, tile, k, taken)
     return _requantize(i, sums, tile), read

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.bundle import Bundle, read_bundle, write_bundle
-from edge_runtime.core_section import CoreImage
 from edge_runtime.errors import VerificationError
 from edge_runtime.files import write_text
 from quantize.core import model
@@ -25,24 +24,13 @@ def with_core(bundle: Bundle, target_name: str) -> Bundle:
         When the program does not make the golden vectors' logits.
     """
     target = find_target(target_name)
-    compiled = compile_core(bundle.network, target)
-    program, weights = compiled.program.pack(), compiled.weights
-    found = model.run(program, weights, bundle.golden.inputs, target)
+    image = compile_core(bundle.network, target).image()
+    found = model.run(image.program, image.weights, bundle.golden.inputs, target)
     if not np.array_equal(found, bundle.golden.logits):
         raise VerificationError(
             f"the program for {target.name} does not make the logits of bundle {bundle.name!r}; "
             "this is an error of the compiler, please report it"
         )
-    image = CoreImage(
-        target.name,
-        target.lanes,
-        target.pair,
-        target.weight_depth,
-        target.activation_depth,
-        compiled.image_cycles,
-        program,
-        weights,
-    )
     return dataclasses.replace(bundle, core=image)
 
 
