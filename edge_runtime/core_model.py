@@ -94,6 +94,10 @@ class CoreModel:
         """Beats that the core has not taken."""
         return int(self._c.egc_pending(self._core, stream))
 
+    def drop(self, stream: int) -> None:
+        """Forget the beats that the core has not taken."""
+        self._c.egc_drop(self._core, stream)
+
     def run(self, cycles: int, logits: int = 0, until_interrupt: bool = False) -> int:
         """Let time pass, less when so many logits wait or the interrupt comes; return how much."""
         limit, wanted = ctypes.c_uint64(cycles), ctypes.c_size_t(logits)

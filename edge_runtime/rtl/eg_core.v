@@ -329,9 +329,8 @@ module eg_core #(
 
     eg_watchdog u_watchdog (
         .i_clk(i_clk), .i_reset(reset), .i_limit(watchdog),
-        .i_waiting(!failed && (busy || program_receiving || image_receiving || weights_receiving
-                               || logit_valid)),
-        .i_progress(beat || mac_valid || result_write || push_logit), .o_expired(expired)
+        .i_waiting(!failed && (busy || program_receiving || image_receiving || weights_receiving)),
+        .i_progress(beat || release_weights), .o_expired(expired)
     );
 
     always @(posedge i_clk) begin

@@ -1,4 +1,5 @@
-// Says when something has been awaited for i_limit cycles without any progress; 0 is never.
+// Says when something has been awaited for i_limit cycles without any progress; 0 is never. Progress
+// is a beat of a stream or the end of an instruction, so that a program of any bits comes to an end.
 `default_nettype none
 
 module eg_watchdog (
