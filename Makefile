@@ -18,6 +18,7 @@ SHIPPED := models/scene62/scene62.egb
 RUNTIME := edge_runtime/cpp/build/$(BOARD)
 CXX_GIVEN := $(if $(filter default undefined,$(origin CXX)),,$(CXX))
 SECONDS ?= 60
+CORE    ?= core128
 
 # What a data or training stage may be told beyond a preset.
 settings = $(foreach setting,$(1),--set "$(setting)")
@@ -51,7 +52,7 @@ MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime deploy rollback \
-	host-given fuzz classify synth ship scene62 fonts62 \
+	host-given fuzz classify draw ship scene62 fonts62 core-model core-lint simulate synth prove route \
 	test check clean FORCE
 
 all: $(OUT)/evaluation.json
@@ -79,12 +80,15 @@ help:
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
 	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
-	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
+	@echo "  make draw PER_CLASS=100      draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image shows"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour each)"
 	@echo "  make test, make check        the tests; lint and types"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
+	@echo "  make simulate    images through the open core in simulation: every logit compared"
+	@echo "  make synth       does CORE fit an xc7z020 (Yosys)?        $(OUT)/core/"
+	@echo "  make prove, make route       formal proofs of the core; its place and route on an ECP5"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
 	@echo "Variables, and what they are now:"
@@ -120,6 +124,7 @@ help:
 	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
 	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
 	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
+	  "CORE=$(CORE)" "the open core for make simulate and synth: core128, core64, core32" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -316,17 +321,44 @@ audit: | $(INSTALLED)
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(CACHE),--cache "$(CACHE)") \
 	  $(if $(CALIBRATION),--calibration "$(CALIBRATION)")
 
-PER_CLASS ?= 100
+# --- The open core (docs/core.md) ------------------------------------------------------------------
+
+# Warnings are errors; what is waived, and why, is in eg.vlt.
+RTL := edge_runtime/rtl
+core-lint:
+	@for lanes in 32 64 128; do for pair in 1 2; do \
+	  verilator --lint-only -Wall $(RTL)/eg.vlt $(RTL)/eg_core.v -y $(RTL) -GLANES=$$lanes -GPAIR=$$pair \
+	    || exit 1; done; done
+	@iverilog -g2005 -Wall -t null -o /dev/null $(RTL)/eg_*.v
+
+core-model: | $(INSTALLED)
+	@$(PY) scripts/build_core_model.py $(CORE)
+
+SIMULATED = $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED))
+simulate: $(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),,$(OUT)/manifest.csv) | $(INSTALLED)
+	@$(PY) scripts/simulate_core.py --bundle "$(SIMULATED)" --target $(CORE) \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" --count $(or $(COUNT),1000)
+
 synth: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py $(CORE) --output "$(OUT)/core"
+
+route: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py --route --output "$(OUT)/core"
+
+prove: | $(INSTALLED)
+	@$(PY) scripts/prove_core.py
+
+PER_CLASS ?= 100
+draw: | $(INSTALLED)
 	@$(PY) -m semi_supervised synth --output "$(OUT)/synth" --per-class $(PER_CLASS) \
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)")
 
 test: | $(INSTALLED)
 	@$(PY) -m pytest
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp edge_runtime/rtl/model/* tests/*.c tests/edge_runtime/*.c \
 	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp)
-check: | $(INSTALLED)
+check: core-lint | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy

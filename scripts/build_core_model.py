@@ -18,7 +18,7 @@ RTL = ROOT / "edge_runtime/rtl"
 LIBRARY = "libcore_model.so"
 # Same for all: no assertion of Verilator's own, and speed before readable C++.
 VERILATE = ["--cc", "--top-module", "eg_core", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
-COMPILE = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-DVL_TIME_CONTEXT"]
+COMPILE = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-DVL_TIME_CONTEXT"]
 
 
 def parameters(target: CoreTarget) -> dict[str, int]:
@@ -33,7 +33,7 @@ def parameters(target: CoreTarget) -> dict[str, int]:
     }
 
 
-def build(target: CoreTarget, output: Path, rtl: Path = RTL) -> Path:
+def build(target: CoreTarget, output: Path, rtl: Path = RTL, optimize: str = "-O2") -> Path:
     """Build the model of a target from the Verilog in ``rtl``; return the library's path.
 
     Raises
@@ -78,7 +78,7 @@ def build(target: CoreTarget, output: Path, rtl: Path = RTL) -> Path:
     runtime = [str(include / name) for name in ("verilated.cpp", "verilated_threads.cpp")]
     new = library.with_suffix(".new")
     _run(
-        ["g++", *COMPILE, "-shared", "-pthread", f"-I{generated}", f"-isystem{include}"]
+        ["g++", *COMPILE, optimize, "-shared", "-pthread", f"-I{generated}", f"-isystem{include}"]
         + [str(path) for path in sorted(generated.glob("*.cpp"))]
         + [str(harness[0]), *runtime, "-o", str(new)]
     )

@@ -37,6 +37,36 @@ module eg_fifo #(
             if (take) taken   <= taken + 1'b1;
         end
     end
+
+`ifdef FORMAL
+    // Never more than fit; what is offered stays; and one entry, whichever, comes out as it went in.
+    (* anyconst *) reg [DEPTH_BITS:0] watched;
+    reg [WIDTH-1:0] watched_data;
+    reg             inside;
+    reg             past_valid = 1'b0;
+    wire [DEPTH_BITS:0] distance = watched - taken;
+
+    initial assume (i_reset);
+    always @(posedge i_clk) begin
+        past_valid <= 1'b1;
+        if (i_reset) inside <= 1'b0;
+        else if (put && written == watched) begin
+            inside       <= 1'b1;
+            watched_data <= i_data;
+        end else if (take && taken == watched) inside <= 1'b0;
+        if (past_valid) begin
+            assert (o_level <= 1 << DEPTH_BITS);
+            assert (!inside || distance < o_level);
+            assert (!inside || memory[watched[DEPTH_BITS-1:0]] == watched_data);
+            assert (!inside || !take || taken != watched || o_data == watched_data);
+            if ($past(o_valid && !i_ready && !i_reset)) begin
+                assert (o_valid);
+                assert (o_data == $past(o_data));
+            end
+            if ($past(i_reset)) assert (!o_valid && o_ready);
+        end
+    end
+`endif
 endmodule
 
 `default_nettype wire

@@ -67,6 +67,29 @@ module eg_image #(
         part    <= i_address[1:0];
         o_byte  <= fetched[8*part +: 8];
     end
+
+`ifdef FORMAL
+    // An image that is being computed is never written to, and both banks come in turn.
+    reg past_valid = 1'b0;
+
+    initial assume (i_reset);
+    always @(posedge i_clk) begin
+        past_valid <= 1'b1;
+        assume (!i_release || o_present);       // the sequencer frees what it has computed
+        assume (i_beats != 16'd0);
+        if (past_valid) assume (i_beats == $past(i_beats));
+        if (past_valid) begin
+            assert (!beat || !full[write_bank]);
+            assert (full != 2'b01 || (write_bank == 1'b1 && read_bank == 1'b0));
+            assert (full != 2'b10 || (write_bank == 1'b0 && read_bank == 1'b1));
+            assert ((full != 2'b00 && full != 2'b11) || write_bank == read_bank);
+            assert (beats < i_beats);
+            assert (!o_receiving || !full[write_bank]);
+            if ($past(o_ready && !(i_valid && i_last) && i_enable) && i_enable && !$past(i_reset)
+                && !$past(complete)) assert (o_ready);
+        end
+    end
+`endif
 endmodule
 
 `default_nettype wire

@@ -155,6 +155,29 @@ module eg_registers #(
         6'h16: o_rdata <= i_logit;
         default: o_rdata <= 32'd0;
     endcase
+
+`ifdef FORMAL
+    // AXI4-Lite: an answer for each transaction, kept until it is taken; nothing is taken halfway.
+    reg past_valid = 1'b0;
+    reg [1:0] writes, reads;            // accepted and not answered
+
+    initial assume (i_reset);
+    always @(posedge i_clk) begin
+        past_valid <= 1'b1;
+        writes <= i_reset ? 2'd0 : writes + (i_awvalid && o_awready) - (o_bvalid && i_bready);
+        reads  <= i_reset ? 2'd0 : reads + (i_arvalid && o_arready) - (o_rvalid && i_rready);
+        if (past_valid) begin
+            assert ((i_awvalid && o_awready) == (i_wvalid && o_wready));
+            assert (writes == {1'b0, o_bvalid});
+            assert (reads == {1'b0, o_rvalid});
+            if ($past(o_bvalid && !i_bready && !i_reset)) assert (o_bvalid);
+            if ($past(o_rvalid && !i_rready && !i_reset)) begin
+                assert (o_rvalid);
+                assert (o_rdata == $past(o_rdata));
+            end
+        end
+    end
+`endif
 endmodule
 
 `default_nettype wire

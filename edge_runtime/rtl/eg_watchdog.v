@@ -21,6 +21,23 @@ module eg_watchdog (
             o_expired <= i_limit != 32'd0 && idle >= i_limit;
         end
     end
+
+`ifdef FORMAL
+    // It counts the cycles of waiting, no others, and never expires early or without a limit.
+    reg past_valid = 1'b0;
+
+    initial assume (i_reset);
+    always @(posedge i_clk) begin
+        past_valid <= 1'b1;
+        if (past_valid) begin
+            if ($past(i_limit == 32'd0)) assert (!o_expired);
+            if ($past(i_reset || !i_waiting || i_progress)) assert (!o_expired && idle == 32'd0);
+            if (o_expired) assert ($past(idle) >= $past(i_limit));
+            if ($past(!i_reset && i_waiting && !i_progress && i_limit != 0 && idle >= i_limit))
+                assert (o_expired);
+        end
+    end
+`endif
 endmodule
 
 `default_nettype wire

@@ -22,12 +22,12 @@ def load_script(name: str):
     return module
 
 
-def build_model(target: CoreTarget, **options: object) -> Path:
-    """Build a target's model where `make core-model` does; return the library."""
+def build_model(target: CoreTarget, output: Path | None = None, **options: object) -> Path:
+    """Build a target's model, by default where `make core-model` does; return the library."""
     for tool in ("verilator", "g++"):
         if not shutil.which(tool):
             pytest.skip(f"no {tool} on this machine")
-    output = ROOT / "edge_runtime/rtl/build" / target.name
+    output = output or ROOT / "edge_runtime/rtl/build" / target.name
     return load_script("build_core_model").build(target, output, **options)
 
 

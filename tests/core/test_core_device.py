@@ -315,7 +315,7 @@ def test_resident_weights_sent_again(small, network):
 
 
 def test_logits_that_nobody_takes(small, network):
-    """Sixty-four wait in the core as long as it takes; an image that needs room for more does not."""
+    """Sixty-four may wait for ever; a core that is held up by more says so."""
     _, image, inputs = network
     start(small, image)
     small.send(device.PROGRAM, image.program)
