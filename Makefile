@@ -326,6 +326,8 @@ audit: | $(INSTALLED)
 # Warnings are errors; what is waived, and why, is in eg.vlt.
 RTL := edge_runtime/rtl
 core-lint:
+	@command -v verilator iverilog >/dev/null || \
+	  { echo "the core's checks need: apt-get install verilator iverilog yosys z3" >&2; exit 2; }
 	@for lanes in 32 64 128; do for pair in 1 2; do \
 	  verilator --lint-only -Wall $(RTL)/eg.vlt $(RTL)/eg_core.v -y $(RTL) -GLANES=$$lanes -GPAIR=$$pair \
 	    || exit 1; done; done

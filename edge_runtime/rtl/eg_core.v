@@ -62,12 +62,12 @@ module eg_core #(
     localparam INFO_BITS = 1 + 5 + 16;
 
     // --- Control -------------------------------------------------------------------------------
-    reg        reset;
     reg  [3:0] error;
     reg [31:0] cycles, steps, cycles_done, steps_done;
     wire       run, by_registers, soft_reset, done;
     wire [31:0] watchdog;
     wire       failed = error != 4'd0;
+    wire       reset  = !i_rst_n || soft_reset;  // what is read after its write is as after it
 
     wire        program_loaded, program_receiving, weights_loaded, image_receiving;
     wire        register_program, register_weights, register_image, register_last;
@@ -79,8 +79,6 @@ module eg_core #(
     wire [15:0] pc, weight_space;
     wire        busy;
     wire        program_ready, weights_ready, image_ready;
-
-    always @(posedge i_clk) reset <= !i_rst_n || soft_reset;
 
     eg_registers #(
         .LANES(LANES), .PAIR(PAIR), .WEIGHT_DEPTH(WEIGHT_DEPTH),
