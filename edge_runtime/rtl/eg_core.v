@@ -104,9 +104,12 @@ module eg_core #(
     );
 
     // --- Streams in: from their ports or from registers; after an error all is taken and dropped --
-    assign o_program_tready = !by_registers && (program_ready || failed);
-    assign o_weights_tready = !by_registers && (weights_ready || failed);
-    assign o_image_tready   = !by_registers && (image_ready || failed);
+    // In the cycle of a reset nothing is taken and nothing handed out.
+    wire by_streams = !by_registers && !reset;
+
+    assign o_program_tready = by_streams && (program_ready || failed);
+    assign o_weights_tready = by_streams && (weights_ready || failed);
+    assign o_image_tready   = by_streams && (image_ready || failed);
 
     wire program_valid = !failed && (by_registers ? register_program : i_program_tvalid);
     wire weights_valid = !failed && (by_registers ? register_weights : i_weights_tvalid);
@@ -317,7 +320,7 @@ module eg_core #(
         .o_valid(logit_valid), .i_ready(logit_taken), .o_data(logit_out),
         .o_level(logits_waiting)
     );
-    assign o_logits_tvalid = logit_valid && !by_registers;
+    assign o_logits_tvalid = logit_valid && by_streams;
     assign {o_logits_tlast, o_logits_tdata} = logit_out;
 
     // --- Errors and counters --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The compiler for the open core: its programs, run by a model of the core, against the reference."""
+"""The compiler for the open core: its programs, run by a model of it, against the reference."""
 
 import dataclasses
 import json
@@ -93,10 +93,10 @@ def test_memories_that_are_too_small():
         ),
     )
     small = dataclasses.replace(TARGET, weight_depth=64)
-    with pytest.raises(GraphError, match="head needs 1,281 weight words at once; .* has 64"):
+    with pytest.raises(GraphError, match=r"head needs 1,281 weight words at once; .* has 64"):
         compile_core(wide, small)
     few = dataclasses.replace(TARGET, activation_depth=100)
-    with pytest.raises(GraphError, match="c needs 3,072 bytes .* memory has 1,600"):
+    with pytest.raises(GraphError, match=r"c needs 3,072 bytes .* memory has 1,600"):
         compile_core(wide, few)
     deep = IntegerNetwork(
         (1, 1, 1),
@@ -160,7 +160,7 @@ def test_damaged_sections_are_refused(tmp_path):
     with pytest.raises(ValueError, match="SHA-256"):
         CoreImage.unpack(packed[:-1] + b"x", read)
     with pytest.raises(ValueError, match="header lies outside"):
-        CoreImage.unpack(b"\xff\xff\0\0" + packed[4:], read)
+        CoreImage.unpack(b"\xff\xff\xff\0" + packed[4:], read)
     with pytest.raises(ValueError, match="must have the keys"):
         CoreImage.unpack(packed.replace(b'"cycles"', b'"cyclas"'), read)
     with pytest.raises(BundleError, match="damaged"):
