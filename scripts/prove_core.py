@@ -26,7 +26,7 @@ class Proof:
     files: tuple[str, ...]
     claim: str
     parameters: tuple[tuple[str, int], ...] = ()
-    depth: int = 12
+    depth: int = 5
     induction: bool = True
 
 
@@ -35,17 +35,22 @@ PROOFS = (
         "eg_fifo",
         ("eg_fifo.v",),
         "in order, unchanged, never lost, what is offered stays",
-        (("WIDTH", 8), ("DEPTH_BITS", 3)),
+        (("WIDTH", 4), ("DEPTH_BITS", 2)),
     ),
     Proof("eg_registers", ("eg_registers.v",), "one AXI4-Lite answer for each transaction, kept"),
-    Proof("eg_image", ("eg_image.v",), "the image being computed is not written to", depth=8),
+    Proof(
+        "eg_image",
+        ("eg_image.v",),
+        "the image being computed is not written to",
+        (("WORDS", 2), ("ADDRESS_BITS", 1)),
+    ),
     Proof("eg_watchdog", ("eg_watchdog.v",), "expires after its limit of waiting, never before"),
     Proof(
         "sets",
         ("eg_fetch.v", "eg_fifo.v", "formal/sets.v"),
         "the operand memory never overflows",
-        (("SETS_BITS", 2),),
-        depth=24,
+        (("SETS_BITS", 1),),
+        depth=11,
         induction=False,
     ),
 )
@@ -60,9 +65,9 @@ def prove(proof: Proof, folder: Path, rtl: Path = RTL) -> None:
     reads = "; ".join(f"read_verilog -formal {rtl / name}" for name in proof.files)
     sizes = "".join(f" -chparam {name} {value}" for name, value in proof.parameters)
     script = f"{reads}; hierarchy -top {proof.top}{sizes}; prep -top {proof.top}; "
-    script += f"memory_map; clk2fflogic; opt_clean; write_smt2 -wires {model}"
+    script += f"memory_map; opt_clean; write_smt2 -wires {model}"
     _run(["yosys", "-q", "-p", script])
-    base = ["yosys-smtbmc", "-s", "z3", "-t", str(proof.depth)]
+    base = ["yosys-smtbmc", "-s", "z3", "--unroll", "-t", str(proof.depth)]
     _run([*base, str(model)])
     if proof.induction:
         _run([*base, "-i", str(model)])
