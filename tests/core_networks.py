@@ -78,6 +78,22 @@ def _layer(
     )
 
 
+def gentle(rng: np.random.Generator) -> IntegerNetwork:
+    """Two convolutions whose sums lose nothing: every bit of every pixel counts in the logits."""
+    first = rng.integers(-2, 3, (20, 3, 3, 2)).astype(np.int8)
+    second = rng.integers(-128, 128, (33, 3, 4, 20)).astype(np.int8)
+    plain = {"stride": (1, 1), "activation": Activation.NONE, "shift_cut": 0, "fix_point": 0}
+    return IntegerNetwork(
+        (3, 4, 2),
+        7,
+        (
+            Conv("a", -1, first, values(rng, 20) // 8, pad=(1, 1, 1, 1), shift_bias=1, **plain),
+            Conv("b", 0, second, values(rng, 33), pad=(0,) * 4, shift_bias=3, int32_output=True,
+                 **plain),
+        ),
+    )  # fmt: skip
+
+
 def images(rng: np.random.Generator, network: IntegerNetwork, count: int) -> np.ndarray:
     """Inputs of a network, int8 [count, height, width, channels]."""
     return np.stack([values(rng, *network.input_shape) for _ in range(count)])

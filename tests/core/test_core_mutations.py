@@ -10,7 +10,7 @@ from edge_runtime.core_model import CoreModel
 from edge_runtime.errors import GraphError, VerificationError
 from quantize.core.compiler import compile_core
 from tests.core.conftest import ROOT, SMALL, build_model
-from tests.core_networks import chain, images
+from tests.core_networks import chain, gentle, images
 
 RTL = ROOT / "edge_runtime/rtl"
 SEEDS = range(12)
@@ -29,7 +29,7 @@ FAULTS = {
     "the borrow between two products": Fault("eg_lane", "product_q[15];", "1'b0;"),
     "half, in rounding": Fault("eg_requantize", "i_shift) >> 1;", "i_shift) >> 2;"),
     "the shift of the bias": Fault("eg_requantize", "<<< i_shift_bias", "<<< i_shift"),
-    "the largest value": Fault("eg_requantize", "shifted > high", "shifted > high + 1"),
+    "the largest value": Fault("eg_requantize", "shifted > high", "shifted > 127"),
     "a column beyond the map": Fault(
         "eg_fetch", "x[10:0] < {3'd0, i_in_width}", "x[10:0] <= {3'd0, i_in_width}"
     ),
@@ -66,8 +66,8 @@ def is_noticed(core: CoreModel) -> bool:
     """Whether random networks, with pauses and without, come out otherwise than they should."""
     for seed in SEEDS:
         rng = np.random.default_rng(seed)
-        network = chain(rng)
-        inputs = images(rng, network, 3)
+        network = gentle(rng) if seed % 3 == 0 else chain(rng)
+        inputs = images(rng, network, 3) // (8 if seed % 3 == 0 else 1)
         try:
             compiled = compile_core(network, SMALL)
         except GraphError:

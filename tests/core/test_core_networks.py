@@ -10,7 +10,7 @@ from edge_runtime.layers import Activation, Conv, IntegerNetwork
 from quantize.core.compiler import CompiledCore, compile_core
 from quantize.core.target import CoreTarget
 from tests.core.conftest import SINGLE, SMALL, build_model
-from tests.core_networks import chain, images
+from tests.core_networks import chain, gentle, images
 
 
 def check(core: CoreModel, target: CoreTarget, seed: int, pause: int) -> CompiledCore | None:
@@ -67,6 +67,15 @@ def test_predicted_cycles_within_one_percent(small):
         simulated = small.read(CYCLES)
         worst = max(worst, abs(compiled.image_cycles / simulated - 1))
     assert 0 < worst <= 0.01
+
+
+def test_sums_that_lose_nothing(small):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        network = gentle(rng)
+        inputs = images(rng, network, 4) // 8
+        found = small.classify(compile_core(network, SMALL).image(), inputs)
+        np.testing.assert_array_equal(found, integer.run(network, inputs))
 
 
 def corner_network(weight: int, bias: int, shift: int, shift_bias: int) -> IntegerNetwork:
