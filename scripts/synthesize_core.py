@@ -91,10 +91,11 @@ def route(output: Path) -> str:
     nextpnr = nextpnr or shutil.which("nextpnr-ecp5")
     if nextpnr is None:
         raise MissingDependencyError("nextpnr-ecp5 is not installed: pip install 'edgeglyph[core]'")
-    options = [*PACKAGE, "--json", str(netlist), "--freq", "50", "--seed", "1"]
-    options += ["--timing-allow-fail", "--log", str(log)]
-    _run(nextpnr, options)
-    return report_of(log.read_text())
+    # nextpnr as WebAssembly sees the working folder alone.
+    options = [*PACKAGE, "--json", netlist.name, "--freq", "50", "--seed", "1"]
+    said = _run(nextpnr, [*options, "--timing-allow-fail"], output)
+    write_text(log, said)
+    return report_of(said)
 
 
 def report_of(log: str) -> str:
@@ -136,11 +137,15 @@ def _yosys() -> str:
     return found
 
 
-def _run(program: str, arguments: list[str]) -> None:
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+def _run(program: str, arguments: list[str], folder: Path | None = None) -> str:
+    """Run a program; return what it said."""
+    done = subprocess.run(
+        [program, *arguments], capture_output=True, text=True, check=False, cwd=folder
+    )
     if done.returncode:
         said = "\n".join((done.stderr or done.stdout).splitlines()[-10:])
         raise EdgeGlyphError(f"{Path(program).name} failed:\n{said}")
+    return done.stdout + done.stderr
 
 
 def main() -> int:

@@ -29,7 +29,8 @@ FAULTS = {
     "the borrow between two products": Fault("eg_lane", "product_q[15];", "1'b0;"),
     "half, in rounding": Fault("eg_requantize", "i_shift) >> 1;", "i_shift) >> 2;"),
     "the shift of the bias": Fault("eg_requantize", "<<< i_shift_bias", "<<< i_shift"),
-    "the largest value": Fault("eg_requantize", "shifted > high", "shifted > 127"),
+    "the largest value": Fault("eg_requantize", "shifted > high", "1'b0"),
+    "the smallest value": Fault("eg_requantize", "shifted < low", "shifted < -32'sd128"),
     "a column beyond the map": Fault(
         "eg_fetch", "x[10:0] < {3'd0, i_in_width}", "x[10:0] <= {3'd0, i_in_width}"
     ),
@@ -39,13 +40,14 @@ FAULTS = {
         "next_address <= next_address + i_step_y",
     ),
     "padding": Fault("eg_fetch", "o_zero    <= !on_map[", "o_zero    <= 1'b0 && on_map["),
-    "channels of the last word": Fault("eg_fetch", "last_word ? i_last_channels", "1'b0 ? 5'd1"),
+    "weights of an image's channels": Fault(
+        "eg_fetch", "(i_from_image ? 16'd1 : 16'd16)", "16'd16"
+    ),
     "sums of the group before": Fault("eg_issue", "if (mark)      fresh <= 1'b1;", "if (1'b0) ;"),
     "the upper half's weights": Fault("eg_issue", "i_begin, k[0],", "i_begin, 1'b0,"),
     "pixels of the upper half": Fault(
         "eg_drain", "PAIR == 2 ? slot[1] : slot[0];", "PAIR == 2 ? slot[0] : slot[0];"
     ),
-    "no waiting for sums": Fault("eg_issue", "&& !step && !draining;", "&& !step;"),
     "biases of a pool": Fault("eg_drain", "i_pool ? 128'd0 : ", ""),
     "the ring's end": Fault("eg_weights", "== CAPACITY - 1 ?", "== CAPACITY ?"),
     "weights are freed": Fault("eg_weights", "i_release && !i_resident;", "1'b0;"),
