@@ -83,7 +83,8 @@ def gentle(rng: np.random.Generator) -> IntegerNetwork:
     first = rng.integers(-2, 3, (20, 3, 3, 2)).astype(np.int8)
     second = rng.integers(-128, 128, (33, 3, 2, 20)).astype(np.int8)
     bias, none = values(rng, 20) // 8, Activation.NONE
-    conv = Conv("a", -1, first, bias, (1, 1), (1, 1, 1, 1), none, 0, 1, 0)
+    activation = ACTIVATIONS[rng.integers(0, 2)]
+    conv = Conv("a", -1, first, bias, (1, 1), (1, 1, 1, 1), activation, 0, 1, 0)
     pool = AvgPool("p", 0, (1, 2), (1, 2), 1, 1, 0)
     no_pad = (0, 0, 0, 0)
     head = Conv("b", 1, second, values(rng, 33), (1, 1), no_pad, none, 0, 3, 0, int32_output=True)
