@@ -15,6 +15,7 @@ public:
 
     virtual const char *name() const = 0;
     virtual const char *device() const { return "the DPU"; }
+    virtual const char *program() const { return "the DPU kernel"; }
 
     // `input` int8 [32][32], `logits` [classes]. Calls may come from several threads; they
     // take their turns. Throws Error.

@@ -66,6 +66,7 @@ public:
 
     const char *name() const override { return name_; }
     const char *device() const override { return "the core"; }
+    const char *program() const override { return "the core's program"; }
 
     void run(const int8_t *input, int32_t *logits) override {
         const std::lock_guard<std::mutex> lock(guard_);

@@ -170,9 +170,9 @@ void self_test(const Bundle &bundle, Accelerator &accelerator) {
             throw Error{Fault::not_verified,
                         "self-test of bundle '" + bundle.name + "' failed on " +
                             accelerator.device() + " (" + accelerator.name() +
-                            "): the logits of golden vector " + std::to_string(i) +
-                            " differ; what it runs was not made from these integers, or it "
-                            "cannot be trusted"};
+                            "): the logits of golden vector " + std::to_string(i) + " differ; " +
+                            accelerator.program() + " was not made from these integers, or " +
+                            accelerator.device() + " cannot be trusted"};
         }
     }
 }
