@@ -44,24 +44,27 @@ QUANTIZE_OPTIONS = --preset "$(PRESET)" $(addprefix --method ,$(or $(METHOD),$(V
 COMPILE_OPTIONS = --board $(BOARD) --name $(NAME) $(if $(DPU_KERNEL),--dpu-kernel "$(DPU_KERNEL)") \
 	$(if $(REQUIRE_DPU),--require-dpu) $(if $(filter vendor,$(ROUTE)),--from "$(OUT)/vendor") \
 	$(if $(COMPILER_OPTIONS),-- $(COMPILER_OPTIONS))
-EVALUATED = --backend tf-saved-model --backend tf --backend onnx --backend int8 --backend onnx-int8
+EVALUATED = --rungs $(or $(RUNGS),all) --ladder --jobs $(or $(JOBS),1) $(if $(NO_COST),,--cost)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime deploy rollback \
-	host-given fuzz classify draw ship scene62 fonts62 core-model core-lint simulate synth prove route \
-	test check clean FORCE
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime bench count \
+	deploy rollback host-given fuzz classify demo draw ship scene62 fonts62 \
+	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
-all: $(OUT)/evaluation.json
+all: $(OUT)/first-look.png $(OUT)/evaluation.json
 	@cat $(OUT)/evaluation.txt
 	@echo
-	@echo "The classifier is $(BUNDLE). Try it:"
+	@echo "The classifier is $(BUNDLE), all figures are in $(OUT)/evaluation.json. What next:"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
-	@echo "Then: make DATA=your/folder PRESET=full      (make help lists everything)"
+	@echo "  make demo                      draw, drop or photograph characters in a browser"
+	@echo "  make adapt DATA=your/crops     your own symbols, from a few labels"
+	@echo "  make report                    all figures and their origin: $(OUT)/report/"
+	@echo "  make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
 	@echo "EdgeGlyph: from a few labeled characters to a classifier on a board."
@@ -74,6 +77,8 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
+	@echo "  make report      all figures in one file                 $(OUT)/report/report.json"
+	@echo "  make robustness  accuracy on corrupted images, and the gate  $(OUT)/robustness/"
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
 	@echo "  make boards      what can be built for which board on this machine"
@@ -81,11 +86,15 @@ help:
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
 	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
 	@echo "  make draw PER_CLASS=100      draw a set of characters            $(OUT)/synth/"
-	@echo "  make classify IMAGE=file     say what character an image shows"
+	@echo "  make classify IMAGE=file     say what character an image or each image of a folder shows"
+	@echo "  make demo        draw, drop or photograph characters in a browser; PORT=$(PORT)"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
-	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour each)"
-	@echo "  make test, make check        the tests; lint and types"
+	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour, 20 minutes)"
+	@echo "  make test, make check        the tests, then the exactness ladder; lint and types"
+	@echo "  make ladder      every form of the shipped network, logit by logit"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
+	@echo "  make bench [IMAGES=…]        race against other engines                  $(OUT)/bench/"
+	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
 	@echo "  make simulate    images through the open core in simulation: every logit compared"
 	@echo "  make synth       does CORE fit an xc7z020 (Yosys)?        $(OUT)/core/"
 	@echo "  make prove, make route       formal proofs of the core; its place and route on an ECP5"
@@ -97,7 +106,7 @@ help:
 	  "UNLABELED=$(UNLABELED)" "folders or archives of crops without labels" \
 	  "PHOTOGRAPHS=$(PHOTOGRAPHS)" "photographs with word boxes (ICDAR 2003), to cut background from" \
 	  "CACHE=$(CACHE)" "where archives are unpacked; empty is ~/.cache/edgeglyph" \
-	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (half an hour), or a .toml file" \
+	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (an hour), or a .toml file" \
 	  "PROTOCOL=$(PROTOCOL)" "splits: random, chars74k-15, chars74k-5, kaggle, cross-source, all (docs/data.md)" \
 	  "LABELS=$(LABELS)" "labels used per class (all); the other images are used without theirs" \
 	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
@@ -118,13 +127,20 @@ help:
 	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
 	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
 	  "HOST=$(HOST)" "where the board is: user@name, user@name:port, or a name of ~/.ssh/config" \
-	  "IMAGES=$(IMAGES)" "sample images for make deploy; empty: those of make data" \
+	  "IMAGES=$(IMAGES)" "sample images for make deploy, labeled ones for make bench; empty: those of make data" \
+	  "ROUNDS=$(ROUNDS)" "of make bench; empty: 60" \
 	  "SAMPLES=$(SAMPLES)" "at most so many of them" \
 	  "FOLDER=$(FOLDER)" "on the board; empty: the board file's" \
 	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
 	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
 	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
 	  "CORE=$(CORE)" "the open core for make simulate and synth: core128, core64, core32" \
+	  "RUNGS=$(RUNGS)" "networks for make evaluate and make ladder (all); '?' lists them" \
+	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core" \
+	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
+	  "COUNT=$(COUNT)" "images for make robustness (500; 0 takes all) and make simulate (1000)" \
+	  "JSON= CSV= WATCH=" "1 for make classify: JSON lines, a table, images as they appear in a folder" \
+	  "ANNOTATE=$(ANNOTATE)" "for make classify: a picture of the images with their answers" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
 	  "TENSORFLOW=$(TENSORFLOW)" "train (tensorflow-cpu) or gpu (the full package)"
@@ -138,8 +154,15 @@ $(INSTALLED): pyproject.toml
 	  { echo "Python lacks venv; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@echo "setting up $(VENV) (about 2 GB, a minute or two) …"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$(TENSORFLOW),fonts,quantize,dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[$(TENSORFLOW),fonts,quantize,report,dev]'
 	@touch $@
+
+# --- The first minute ----------------------------------------------------------------------------
+# On a fresh clone: what the shipped model makes of our sample crops, before anything is trained.
+
+$(OUT)/first-look.png: | $(INSTALLED)
+	@$(PY) scripts/first_look.py --bundle $(SHIPPED) --output $@
+	@echo
 
 # --- The stages --------------------------------------------------------------------------------
 # A stamp holds all that a stage's result depends on, and changes only when that does.
@@ -205,6 +228,16 @@ $(OUT)/evaluation.json: $(BUNDLE)
 	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  $(EVALUATED) --json $@.new > $(OUT)/evaluation.txt
 	@mv $@.new $@
+
+robustness: $(BUNDLE)
+	@echo "== robustness: 15 corruptions, 5 severities"
+	@$(PY) -m edge_runtime robustness --bundle $< --images $(OUT)/manifest.csv --split $(HELD_OUT) \
+	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
+	  --count $(or $(COUNT),500) --jobs $(or $(JOBS),1) --output $(OUT)/robustness
+
+# What was measured, in one file; `make robustness` before it adds that.
+report: $(OUT)/evaluation.json
+	@$(PY) -m edge_runtime report --bundle $(BUNDLE) --evaluation $< --output $(OUT)/report
 
 # --- Quantization-aware training -----------------------------------------------------------------
 # Where the integers lose too much: the trained network goes on learning with every tensor rounded
@@ -287,30 +320,47 @@ deploy: host-given runtime $(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),,$(OUT)
 rollback: host-given | $(INSTALLED)
 	@$(PY) scripts/deploy.py rollback $(ON_BOARD) $(if $(VERSION),--version "$(VERSION)")
 
+# This machine's program against other engines, as far as they are installed: pip install '.[bench]'.
+bench: | $(INSTALLED)
+	@$(PY) scripts/build_runtime.py host $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)")
+	@$(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),:,$(MAKE) --no-print-directory $(OUT)/manifest.csv)
+	@$(PY) -m edge_runtime bench --bundle "$(DEPLOYED)" --output "$(OUT)/bench" \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" $(if $(ROUNDS),--rounds "$(ROUNDS)")
+
+# Instructions of an image on emulated Arm boards, compared with what is recorded.
+count: | $(INSTALLED)
+	@$(PY) scripts/count_instructions.py $(if $(UPDATE),--update)
+
 fuzz: | $(INSTALLED)
 	@$(PY) scripts/fuzz_runtime.py --seconds $(SECONDS)
 
 # --- Use, keep, test -----------------------------------------------------------------------------
 
 # The bundle just built if there is one, else the one that ships with the project.
+USED = $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED))
 classify: | $(INSTALLED)
 	@test -n "$(IMAGE)" || { echo "name an image: make classify IMAGE=crop.png" >&2; exit 2; }
-	@$(PY) -m edge_runtime classify \
-	  --bundle $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED)) $(if $(JSON),--json) $(IMAGE)
+	@$(PY) -m edge_runtime classify --bundle $(USED) $(if $(JSON),--json) $(if $(CSV),--csv) \
+	  $(if $(ANNOTATE),--annotate "$(ANNOTATE)") $(if $(WATCH),--watch) $(IMAGE)
+
+PORT ?= 8062
+demo: | $(INSTALLED)
+	@$(PY) -m edge_runtime demo --bundle $(USED) --port $(PORT)
 
 ship: $(OUT)/evaluation.json
 	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) \
 	  --command "$(or $(COMMAND),make ship DATA=… PRESET=$(PRESET) NAME=$(NAME))" \
 	  $(if $(filter models/$(NAME)/$(NAME).egb,$(SHIPPED)),--readme README.md)
 
-# The two models that ship with the project, made anew: about an hour of training each on two cores.
+# The two models that ship with the project, made anew: an hour of training and 20 minutes on two cores.
 CHARS74K ?= ../shared/data/chars74k
 ICDAR    ?= ../shared/data/icdar2003/SceneTrialTrain
 scene62:
 	@$(MAKE) --no-print-directory ship NAME=scene62 OUT=build/scene62 PRESET=full PROTOCOL=all \
 	  DATA="$(CHARS74K),$(ICDAR)" PHOTOGRAPHS="$(ICDAR)" COMMAND="make scene62 CHARS74K=… ICDAR=…"
+# Fonts have taught what they can by 12,000 steps: 80 epochs are for real images.
 fonts62:
-	@$(MAKE) --no-print-directory ship NAME=fonts62 OUT=build/fonts62 PRESET=full DATA=synthetic \
+	@$(MAKE) --no-print-directory ship NAME=fonts62 OUT=build/fonts62 PRESET=full DATA=synthetic SET=train.epochs=24 \
 	  COMMAND="make fonts62"
 
 # Of the data given, or else of the manifest that the last `make data` wrote.
@@ -355,12 +405,21 @@ draw: | $(INSTALLED)
 	@$(PY) -m semi_supervised synth --output "$(OUT)/synth" --per-class $(PER_CLASS) \
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)")
 
+# The tests, then every form of the shipped network on drawn and hostile pictures: a tick a rung.
 test: | $(INSTALLED)
 	@$(PY) -m pytest
+	@$(MAKE) --no-print-directory ladder
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp edge_runtime/rtl/model/* tests/*.c tests/edge_runtime/*.c \
-	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp)
-check: core-lint | $(INSTALLED)
+ladder: | $(INSTALLED)
+	@$(PY) scripts/ladder_images.py $(OUT)/ladder
+	@$(PY) -m edge_runtime evaluate --bundle $(SHIPPED) --images $(OUT)/ladder \
+	  --rungs $(or $(RUNGS),all) --ladder only
+
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp edge_runtime/rtl/model/* tests/*.c \
+	tests/edge_runtime/*.c tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c)
+check: | $(INSTALLED)
+	@if command -v verilator iverilog >/dev/null; then $(MAKE) --no-print-directory core-lint; else \
+	  echo "the core's Verilog was not checked: that needs apt-get install verilator iverilog" >&2; fi
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy

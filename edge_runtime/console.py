@@ -10,7 +10,11 @@ from edge_runtime.errors import EdgeGlyphError
 
 _COMMANDS = {
     "classify": ("edge_runtime", "classify images with a bundle"),
+    "demo": ("edge_runtime", "draw, drop or photograph characters in the browser"),
     "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
+    "robustness": ("edge_runtime", "accuracy on corrupted images, and what the gate rejects"),
+    "report": ("edge_runtime", "put all figures into report.json"),
+    "bench": ("edge_runtime", "race this engine against others with the same network"),
     "data": ("semi_supervised", "find or draw characters and split them"),
     "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
     "train": ("semi_supervised", "train the semi-supervised GAN"),

@@ -46,6 +46,14 @@ def operands() -> tuple[Array, Array, Array]:
     return weights, inputs, sums.astype(np.int64).reshape(_IMAGES, _SIDE, _SIDE, _OUTPUTS)
 
 
+def check_tensorflow(tf: Any) -> None:
+    """Raise `VerificationError` unless TensorFlow's convolutions are exact."""
+    weights, inputs, _ = operands()
+    kernel = tf.constant(weights.transpose(1, 2, 3, 0).astype(np.float32))
+    sums = tf.nn.conv2d(tf.constant(inputs.astype(np.float32)), kernel, 1, "SAME")
+    check_sums(sums.numpy(), "TensorFlow")
+
+
 def check_onnx_runtime(options: Any) -> None:
     """Raise `VerificationError` unless ONNX Runtime on the CPU, with these options, is exact."""
     import onnxruntime as ort
@@ -88,6 +96,11 @@ def _model() -> bytes:
     )  # fmt: skip
     opset = _text(1, "") + _number(2, _OPSET)
     return _number(1, _IR_VERSION) + _message(7, graph) + _message(8, opset)
+
+
+def onnx_output(name: str) -> bytes:
+    """Return a serialized model that holds nothing but one more output of the graph."""
+    return _message(7, _message(12, _text(1, name)))
 
 
 def _value(name: str, shape: Iterable[int | None]) -> bytes:

@@ -69,6 +69,21 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of all files of a folder with their names."""
+    if not path.is_dir():
+        return sha256_of(path)
+    inside = sorted(file for file in path.rglob("*") if file.is_file())
+    names = [f"{file.relative_to(path)} {sha256_of(file)}" for file in inside]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def content_bytes(path: Path) -> int:
+    """Size of a file, or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def read_memory(path: Path) -> dict[str, Any]:
     """Read the JSON object that an earlier run left; empty where there is none or it is damaged."""
     try:

@@ -275,6 +275,16 @@ class IntegerNetwork:
         return self.output_shapes()[-1][2]
 
     @property
+    def multiply_adds(self) -> int:
+        """Of the convolutions, for one input, taps in the padding counted."""
+        shapes = self.output_shapes()
+        return sum(
+            shape[0] * shape[1] * layer.weights.size
+            for layer, shape in zip(self.layers, shapes, strict=True)
+            if isinstance(layer, Conv)
+        )
+
+    @property
     def logits_fix_point(self) -> int:
         """Fix point of the logits."""
         return self.layers[-1].fix_point

@@ -28,11 +28,15 @@ class Recognizer:
 
     @classmethod
     def open(
-        cls, path: Path, backend: str | None = None, model: Path | None = None
+        cls,
+        path: Path,
+        backend: str | None = None,
+        model: Path | None = None,
+        isa: str | None = None,
     ) -> "Recognizer":
         """Read a bundle and make a back end ready; its self-test runs here, once."""
         bundle = read_bundle(path)
-        return cls(bundle, open_runner(backend or default_backend(), bundle, path, model))
+        return cls(bundle, open_runner(backend or default_backend(), bundle, path, model, isa))
 
     @property
     def integer(self) -> bool:
@@ -41,10 +45,13 @@ class Recognizer:
 
     def classify(self, images: Sequence[Gray], top_k: int = 3) -> list[Prediction]:
         """Classify gray images, uint8 [height, width] each, of any sizes."""
-        if not images:
+        return self.classify_inputs([preprocess(gray) for gray in images], top_k)
+
+    def classify_inputs(self, inputs: Sequence[Int8], top_k: int = 3) -> list[Prediction]:
+        """Classify preprocessed images, int8 [32, 32, 1] each."""
+        if not inputs:
             return []
-        inputs = np.stack([preprocess(gray) for gray in images])
-        logits, probabilities, p_real = self.scores(inputs)
+        logits, probabilities, p_real = self.scores(np.stack(inputs))
         return predictions(logits, probabilities, p_real, self.bundle.alphabet, top_k)
 
     def scores(self, inputs: Int8) -> tuple[Logits, Millionths, Millionths]:
@@ -65,11 +72,22 @@ class Recognizer:
 
         None stands for an image on standard input, whose path is given as ``-``.
         """
-        waiting: list[tuple[Path, Gray | ImageError]] = []
+        for path, _, answer in self.see_files(paths, top_k, batch):
+            yield path, answer
+
+    def see_files(
+        self, paths: Iterable[Path | None], top_k: int = 3, batch: int = 64
+    ) -> Iterator[tuple[Path, Int8 | None, Prediction | ImageError]]:
+        """As `classify_files`, with the input that the network saw: int8 [32, 32, 1], or None.
+
+        No more than one image is held at its own size.
+        """
+        waiting: list[tuple[Path, Int8 | ImageError]] = []
         for given in paths:
             path = given or Path("-")
             try:
-                waiting.append((path, read_gray(path) if given else read_standard_input()))
+                gray = read_gray(path) if given else read_standard_input()
+                waiting.append((path, preprocess(gray)))
             except ImageError as error:
                 waiting.append((path, error))
             if len(waiting) == batch:
@@ -78,9 +96,12 @@ class Recognizer:
         yield from self._flush(waiting, top_k)
 
     def _flush(
-        self, waiting: list[tuple[Path, Gray | ImageError]], top_k: int
-    ) -> Iterator[tuple[Path, Prediction | ImageError]]:
-        readable = [gray for _, gray in waiting if not isinstance(gray, ImageError)]
-        answers = iter(self.classify(readable, top_k))
-        for path, gray in waiting:
-            yield path, gray if isinstance(gray, ImageError) else next(answers)
+        self, waiting: list[tuple[Path, Int8 | ImageError]], top_k: int
+    ) -> Iterator[tuple[Path, Int8 | None, Prediction | ImageError]]:
+        readable = [inputs for _, inputs in waiting if not isinstance(inputs, ImageError)]
+        answers = iter(self.classify_inputs(readable, top_k))
+        for path, inputs in waiting:
+            if isinstance(inputs, ImageError):
+                yield path, None, inputs
+            else:
+                yield path, inputs, next(answers)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.alphabet import Alphabet
+from edge_runtime.look_alikes import look_alikes
 
 MILLION = 1_000_000
 _ONE = 1 << 30  # exp(0) in the table
@@ -157,13 +158,23 @@ def _rounded(probabilities: npt.NDArray[np.float64]) -> Millionths:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one image; probabilities are in millionths."""
+    """What the network says of one image; probabilities are in millionths.
+
+    top : the likeliest symbols with their probabilities, the label first
+    alike : the label, then the symbols that look like it, likeliest first, with probabilities
+    """
 
     label: str
     confidence: int
     p_real: int
     top: tuple[tuple[str, int], ...]
     logits: tuple[int | float, ...]
+    alike: tuple[tuple[str, int], ...]
+
+    @property
+    def alike_confidence(self) -> int:
+        """Probability of the label and its look-alikes together."""
+        return sum(probability for _, probability in self.alike)
 
 
 def build_table(
@@ -183,10 +194,18 @@ def predictions(
 ) -> list[Prediction]:
     """Predictions for a batch; classes of equal logit are ranked by class number."""
     order = np.argsort(-logits.astype(np.float64), axis=1, kind="stable")[:, :top_k]
+    sets = look_alikes(alphabet)
     found = []
     for row, best, real, values in zip(probabilities, order, p_real, logits, strict=True):
-        top = tuple((alphabet.symbols[c], int(row[c])) for c in best)
-        found.append(Prediction(top[0][0], top[0][1], int(real), top, tuple(values.tolist())))
+        similar = np.array(sets[best[0]])
+        similar = similar[np.argsort(-values[similar].astype(np.float64), kind="stable")]
+        top, alike = (
+            tuple((alphabet.symbols[c], int(row[c])) for c in classes)
+            for classes in (best, similar)
+        )
+        found.append(
+            Prediction(top[0][0], top[0][1], int(real), top, tuple(values.tolist()), alike)
+        )
     return found
 
 

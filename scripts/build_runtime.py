@@ -3,7 +3,7 @@
 The board's description (edge_runtime/boards/BOARD.toml, table [runtime]) names the target; the
 compiler is zig's clang from the PyPI package ziglang, or the system's g++ for the host, or what
 --cxx says (a cross GCC, a vendor's SDK). Only what changed is compiled again. Output:
-edge_runtime/cpp/build/BOARD/ with edge_classify, libedge_runtime.a and libedge_runtime.so.
+edge_runtime/cpp/build/BOARD/ with edge_classify, edge_bench, libedge_runtime.a and .so.
 """
 
 import argparse
@@ -73,7 +73,11 @@ class Toolchain:
         )
         if not version:
             raise BuildError("edge_runtime/__init__.py states no __version__")
-        defines = [f'-DEDGEGLYPH_VERSION="{version[1]}"', f"-I{CPP / 'include'}"]
+        defines = [
+            f'-DEDGEGLYPH_VERSION="{version[1]}"',
+            f"-I{CPP / 'include'}",
+            f"-I{CPP / 'src'}",
+        ]
         return [*COMMON, *self.flags, *defines, *(SANITIZED if self.sanitize else [])]
 
     def fingerprint(self) -> str:
@@ -142,17 +146,21 @@ def build(
     objects = output / "objects"
     objects.mkdir(parents=True, exist_ok=True)
     sources = sorted((CPP / "src").glob("*.cpp"))
-    changed = _compile(tools, sources, objects)
+    benches = sorted((CPP / "bench").glob("*.cpp"))
+    changed = _compile(tools, sources + benches, objects)
     compiled = [objects / f"{s.stem}.o" for s in sources]
     library = [str(o) for o, s in zip(compiled, sources, strict=True) if s.name not in PROGRAM_ONLY]
     program = output / "edge_classify"
+    bench = output / "edge_bench"
     shared = output / "libedge_runtime.so"
     archive = output / "libedge_runtime.a"
-    if changed or not (program.is_file() and shared.is_file() and archive.is_file()):
+    if changed or not all(made.is_file() for made in (program, bench, shared, archive)):
         strip = [] if sanitize else ["-s", "-Wl,--gc-sections"]
         flags = [*tools.flags, "-pthread", *tools.link, *strip]
         flags += ["-fsanitize=address,undefined"] if sanitize else []
         _replace(program, [*tools.cxx, *map(str, compiled), *flags, *tools.libraries, "-o"])
+        measured = [str(objects / f"{s.stem}.o") for s in benches] + library
+        _replace(bench, [*tools.cxx, *measured, *flags, "-o"])
         if not sanitize:  # a sanitized library would need its host to be one
             name = ["-shared", "-Wl,-soname,libedge_runtime.so"]
             _replace(shared, [*tools.cxx, *library, *flags, *name, "-o"])
@@ -171,7 +179,7 @@ def _compile(tools: Toolchain, sources: list[Path], objects: Path) -> bool:
     if not stamp.is_file() or stamp.read_text() != wanted:
         (objects / "vart.o").unlink(missing_ok=True)
         stamp.write_text(wanted)
-    headers = [*(CPP / "src").glob("*.h"), *(CPP / "include").glob("*.h")]
+    headers = [h for folder in ("src", "include", "bench") for h in (CPP / folder).glob("*.h")]
     newest = max(h.stat().st_mtime for h in headers)
 
     def stale(source: Path) -> bool:

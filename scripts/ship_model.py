@@ -14,14 +14,14 @@ from typing import Any
 from tabulate import tabulate
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import replacing, write_text
+from edge_runtime.files import replacing, write_json, write_text
 
 FILES = (
     "frozen_model.pb",
     "model.onnx",
     "model_int8.onnx",
+    "quantize_eval_stock.pb",
     "quantization.json",
-    "evaluation.json",
     "freeze.json",
     "gate.json",
     "data.json",
@@ -30,12 +30,15 @@ FILES = (
     "training/best.npz",
 )
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-_ROWS = (
+_ROWS = (  # a row for each of these rungs that was evaluated
+    ("checkpoint", "float, checkpoint"),
     ("tf-saved-model", "float, TensorFlow"),
     ("tf", "float, frozen graph"),
     ("onnx", "float, ONNX Runtime"),
     ("int8", "int8, NumPy reference"),
     ("onnx-int8", "int8, ONNX Runtime"),
+    ("tf-int8", "int8, TensorFlow"),
+    ("native", "int8, C++ library"),
 )
 _SAME_SIGNS = (
     "These images come from the same photographs as training images (crops of one sign fall into "
@@ -78,18 +81,31 @@ def ship(build: Path, bundle: Path, output: Path, command: str) -> None:
 
     What a person wrote about the model, ``output/ABOUT.md``, goes into the card.
     """
-    for name in FILES:
+    for name in (*FILES, "evaluation.json"):
         if not (build / name).is_file():
             raise InputError(f"{build / name}: missing; run `make` first")
     output.mkdir(parents=True, exist_ok=True)
     for source in (*(build / name for name in FILES), bundle):
         with replacing(output / source.name) as temporary:
             shutil.copyfile(source, temporary)
+    write_json(output / "evaluation.json", shareable(build / "evaluation.json"))
     best = json.loads((build / "training/result.json").read_text("utf-8"))["best"]["epoch"]
     sheet = build / f"training/generated/epoch-{best:03d}.png"
     if sheet.exists():
         shutil.copyfile(sheet, output / "generated.png")
     write_text(output / "README.md", card(output, bundle.stem, command))
+
+
+def shareable(evaluation: Path) -> dict[str, Any]:
+    """Return the figures without single images and without the paths of this machine."""
+    figures = json.loads(evaluation.read_text("utf-8"))
+    figures.pop("details", None)
+    origin = figures.get("provenance", {})
+    origin.pop("command", None)
+    origin.get("images", {}).pop("path", None)
+    if "files" in origin:
+        origin["files"] = {Path(name).name: digest for name, digest in origin["files"].items()}
+    return figures
 
 
 def card(folder: Path, name: str, command: str) -> str:
@@ -136,17 +152,17 @@ def card(folder: Path, name: str, command: str) -> str:
 def table(figures: dict[str, Any]) -> str:
     """Markdown table of every network's accuracy, the same in the card and in the README."""
     backends = figures["backends"]
+    first = next(iter(backends))
     rows = [
         [
             title,
             _percent(backends[b]["metrics"]["top1_62"]),
             _interval(backends[b]["metrics"]["top1_62"]),
             _percent(backends[b]["metrics"]["top1_36"]),
-            _percent(figures["agreement"][f"tf-saved-model = {b}"])
-            if b != "tf-saved-model"
-            else "",
+            _percent(figures["agreement"][f"{first} = {b}"]) if b != first else "",
         ]
         for b, title in _ROWS
+        if b in backends
     ]
     headers = [
         f"network (n = {figures['n']:,})",

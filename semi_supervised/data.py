@@ -15,7 +15,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from edge_runtime.alphabet import Alphabet
-from edge_runtime.errors import EdgeGlyphError, ImageError, InputError
+from edge_runtime.errors import ImageError, InputError
 from edge_runtime.files import sha256_of, write_json
 from edge_runtime.images import decode_gray, read_image_bytes
 from edge_runtime.labeled_images import LabeledImage
@@ -30,7 +30,7 @@ from semi_supervised.sheets import (
 )
 from semi_supervised.sources import SYNTHETIC, find_images, find_scenes, parse_sources, short_name
 from semi_supervised.splits import DRAWN, SPLITS, split_images, write_manifest
-from semi_supervised.synthesis import FIRST_UNSEEN, Synthesizer
+from semi_supervised.synthesis import FIRST_UNSEEN, Synthesizer, synthesizer_if_possible
 from semi_supervised.synthesis.fonts import find_faces
 from semi_supervised.synthesis.writing import write_images
 
@@ -149,13 +149,12 @@ def _number_to_draw(images: Sequence[LabeledImage], settings: DataSettings) -> i
 
 
 def _find_synthesizer(alphabet: Alphabet, seed: int, needed: bool) -> Synthesizer | None:
-    try:
+    if needed:
         synthesizer = Synthesizer(alphabet, find_faces(alphabet, partly=True), seed)
-    except EdgeGlyphError as error:
-        if needed:
-            raise
-        log.warning("%s; going on without drawn characters and non-characters", error)
+    elif (found := synthesizer_if_possible(alphabet, seed)) is None:
         return None
+    else:
+        synthesizer = found
     undrawn = [symbol for symbol in alphabet.symbols if symbol not in synthesizer.drawable]
     if undrawn:
         log.warning("no installed font has %s: learned from given images alone", " ".join(undrawn))

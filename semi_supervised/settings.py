@@ -109,6 +109,7 @@ class TrainSettings:
     epochs: int = 20
     steps_per_epoch: int = 200
     pretrain_epochs: int = 0  # of these, at first, with drawn characters as the only labels
+    unlabeled_from: float = 0.0  # share of the steps before images without labels take part
     warmup_steps: int = 200
     learning_rate: float = 2e-3  # peak; a short warm-up, then a cosine down to zero
     generator_learning_rate: float = 1e-3
@@ -164,7 +165,14 @@ class TrainSettings:
             raise SettingsError("batch_labeled and batch_drawn together must lie in 1..65,536")
         if self.pretrain_epochs >= self.epochs:
             raise SettingsError("pretrain_epochs must be fewer than epochs")
-        for name in ("threshold", "label_smoothing", "dropout", "averaging", "input_noise"):
+        for name in (
+            "unlabeled_from",
+            "threshold",
+            "label_smoothing",
+            "dropout",
+            "averaging",
+            "input_noise",
+        ):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} must lie in 0..1, 1 excluded")
         if not 0 <= self.class_balance <= 1:

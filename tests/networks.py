@@ -10,6 +10,7 @@ from edge_runtime.layers import (
     AvgPool,
     Concat,
     Conv,
+    Int8,
     IntegerNetwork,
     Layer,
     MaxPool,
@@ -24,8 +25,8 @@ SYMBOLS = "0123456789abcdefghijklmnopqrstuvwxyzäöüßéèñçøåλπ漢字あ
 class Builder:
     """Grows a network layer by layer, keeping shapes and fix points."""
 
-    def __init__(self, rng: Rng) -> None:
-        self.rng, self.layers = rng, list[Layer]()
+    def __init__(self, rng: Rng, wide: bool = False) -> None:
+        self.rng, self.layers, self.wide = rng, list[Layer](), wide
         self.shapes: list[Shape] = []
 
     def integer(self, low: int, high: int) -> int:
@@ -53,6 +54,12 @@ class Builder:
         full = self.rng.integers(-128, 128, shape)
         return (full if self.integer(0, 1) else full // 16).astype(np.int8)
 
+    def out_channels(self) -> int:
+        """Few; or as many as fill vectors, one less or one more."""
+        if not self.wide:
+            return self.integer(1, 13)
+        return 16 * self.integer(1, 4) + int(self.rng.choice([-1, 0, 0, 0, 1]))
+
     def window(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         kernel = self.integer(1, min(4, height)), self.integer(1, min(4, width))
         return kernel, (self.integer(1, 3), self.integer(1, 3))
@@ -61,7 +68,7 @@ class Builder:
         height, width, channels = self.shape(source)
         kernel, stride = self.window(height, width)
         pad = tuple(self.integer(0, k) for k in (kernel[0], kernel[0], kernel[1], kernel[1]))
-        out = channels * self.integer(1, 2) if depthwise else self.integer(1, 13)
+        out = channels * self.integer(1, 2) if depthwise else self.out_channels()
         weights = self.weights(out, *kernel, 1 if depthwise else channels)
         shifts = self.integer(0, 12), self.integer(0, 8)
         return self.push(
@@ -148,10 +155,14 @@ class Builder:
         )
 
 
-def random_bundle(seed: int) -> Bundle:
-    """Return a bundle of a random network, alphabet and kind of logits."""
+def random_bundle(seed: int, wide: bool = False, inputs: Int8 | None = None) -> Bundle:
+    """Return a bundle of a random network, alphabet and kind of logits.
+
+    wide : with tens of channels, as engines take several at a time
+    inputs : of the golden vectors, int8 [N, 32, 32, 1]; by default two of noise
+    """
     rng = np.random.default_rng(seed)
-    builder, at = Builder(rng), -1
+    builder, at = Builder(rng, wide), -1
     for _ in range(builder.integer(0, 9)):
         step = builder.integer(0, 4)
         if step == 0:
@@ -163,11 +174,21 @@ def random_bundle(seed: int) -> Bundle:
     classes, int32_logits = builder.integer(2, len(SYMBOLS)), bool(builder.integer(0, 1))
     builder.head(at, classes, int32_logits)
     network = IntegerNetwork((32, 32, 1), 7, tuple(builder.layers))
-    inputs = rng.integers(-128, 128, (2, 32, 32, 1)).astype(np.int8)
+    noise = rng.integers(-128, 128, (2, 32, 32, 1)).astype(np.int8)
+    symbols = tuple(rng.permutation(list(SYMBOLS))[:classes].tolist())
     return Bundle(
         f"random {seed}",
-        Alphabet(tuple(rng.permutation(list(SYMBOLS))[:classes].tolist())),
+        Alphabet(symbols),
         network,
         build_table(int32_logits, network.logits_fix_point, float(rng.uniform(0.2, 3)), 1.0),
-        GoldenVectors.record(network, inputs),
+        GoldenVectors.record(network, noise if inputs is None else inputs),
     )
+
+
+def hard_inputs(seed: int) -> Int8:
+    """Noise, the two extremes and all of one value: what saturates, ties and goes negative."""
+    rng = np.random.default_rng(seed)
+    extremes = np.where(rng.integers(0, 2, (4, 32, 32, 1)) > 0, 127, -128)
+    flat = np.broadcast_to(np.array([-128, -1, 0, 127]).reshape(-1, 1, 1, 1), (4, 32, 32, 1))
+    noise = rng.integers(-128, 128, (4, 32, 32, 1))
+    return np.concatenate([extremes, flat, noise]).astype(np.int8)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from edge_runtime.__main__ import json_line
 from edge_runtime.board import Board
 from edge_runtime.errors import DeploymentError, ImageError, InputError, LabelError
 from edge_runtime.files import sha256_of
 from edge_runtime.images import IMAGE_SUFFIXES, read_gray
+from edge_runtime.lines import json_line
 from edge_runtime.recognizer import Recognizer
 from edge_runtime.sources import find_source_images
 

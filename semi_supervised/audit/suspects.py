@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.alphabet import Alphabet
+from edge_runtime.look_alikes import look_alikes
 
-LOOK_ALIKES = ("0Oo", "1Il", "Cc", "Kk", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx", "Yy", "Zz")
 _CLEARLY = 3.0  # an ambiguous label's look-alike is that many times as likely, or more
 
 Floats = npt.NDArray[np.float64]
@@ -140,7 +140,6 @@ def _estimated_errors(p: Floats, given: Indices) -> int:
 
 def kinds(alphabet: Alphabet) -> Indices:
     """Number of the set of look-alikes that each class belongs to, int64 [classes]."""
-    sets = {symbol: alike for alike in LOOK_ALIKES for symbol in alike}
-    names = [sets.get(symbol, symbol) for symbol in alphabet.symbols]
-    order = list(dict.fromkeys(names))
-    return np.array([order.index(name) for name in names])
+    sets = look_alikes(alphabet)
+    order = list(dict.fromkeys(sets))
+    return np.array([order.index(alike) for alike in sets])

@@ -6,6 +6,10 @@ between its neighbours, cropped) → `paint` (ink, outline, shadow, ground in gr
 draws what is NOT a character, `writing` writes fixed sets.
 """
 
-from semi_supervised.synthesis.synthesizer import FIRST_UNSEEN, Synthesizer
+from semi_supervised.synthesis.synthesizer import (
+    FIRST_UNSEEN,
+    Synthesizer,
+    synthesizer_if_possible,
+)
 
-__all__ = ["FIRST_UNSEEN", "Synthesizer"]
+__all__ = ["FIRST_UNSEEN", "Synthesizer", "synthesizer_if_possible"]

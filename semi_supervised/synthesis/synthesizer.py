@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_runtime.alphabet import Alphabet
+from edge_runtime.errors import EdgeGlyphError
 from edge_runtime.files import sha256_of
 from edge_runtime.images import Gray
 from semi_supervised.synthesis.camera import crop_slanted, photograph
-from semi_supervised.synthesis.fonts import Face, drawable
+from semi_supervised.synthesis.fonts import Face, drawable, find_faces
 from semi_supervised.synthesis.lettering import crop_box, cut_out, set_word
 from semi_supervised.synthesis.paint import paint
+
+log = logging.getLogger(__name__)
 
 # Training draws its images of a class from this turn on, so that no fixed set ever holds one.
 FIRST_UNSEEN = 1 << 32
@@ -105,6 +109,15 @@ class Synthesizer:
             pool = self._alike[symbol] if rng.random() < 0.8 else self.alphabet.symbols
             chosen.append(pool[rng.integers(len(pool))] if rng.random() < 0.8 else "")
         return chosen[0], chosen[1]
+
+
+def synthesizer_if_possible(alphabet: Alphabet, seed: int) -> Synthesizer | None:
+    """Draw what installed fonts have of ``alphabet``; None, with a warning, where none has any."""
+    try:
+        return Synthesizer(alphabet, find_faces(alphabet, partly=True), seed)
+    except EdgeGlyphError as error:
+        log.warning("%s; going on without drawn characters", error)
+        return None
 
 
 def _by_family(faces: Sequence[Face]) -> list[list[Face]]:

@@ -165,8 +165,8 @@ def batch_counts(
     """Tell the parts of a step's batch.
 
     Drawn characters take the place of given ones where no label is given and during
-    pre-training, when nothing unlabeled is used either; given ones that of drawn ones where
-    nothing can draw.
+    pre-training; given ones that of drawn ones where nothing can draw. Nothing unlabeled is used
+    in pre-training and before the share `unlabeled_from` of the steps.
 
     Raises
     ------
@@ -182,6 +182,7 @@ def batch_counts(
     both = train.batch_labeled + train.batch_drawn
     uses_unlabeled = train.method != "supervised" and len(images.unlabeled) > 0
     pretraining = step < train.pretrain_steps and synthesizer is not None
+    early = step < train.unlabeled_from * train.steps
     if synthesizer is None:
         drawn = 0
     elif pretraining or len(images.labeled) == 0:
@@ -191,7 +192,7 @@ def batch_counts(
     return Counts(
         both - drawn,
         drawn,
-        train.batch_unlabeled if uses_unlabeled and not pretraining else 0,
+        train.batch_unlabeled if uses_unlabeled and not pretraining and not early else 0,
         train.batch_negatives if len(images.negatives) else 0,
     )
 

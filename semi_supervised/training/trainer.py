@@ -31,8 +31,7 @@ from semi_supervised.frequencies import expected_frequencies
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.settings import Settings, TeacherSettings, TrainSettings
 from semi_supervised.sheets import write_png
-from semi_supervised.synthesis import Synthesizer
-from semi_supervised.synthesis.fonts import find_faces
+from semi_supervised.synthesis import Synthesizer, synthesizer_if_possible
 from semi_supervised.training.batches import Batch, batch_counts, make_batches
 from semi_supervised.training.checkpoints import (
     append_history,
@@ -131,7 +130,8 @@ def _train(
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
     alphabet = read_alphabet(manifest)
-    synthesizer = _synthesizer(alphabet, settings)
+    train = settings.train
+    synthesizer = synthesizer_if_possible(alphabet, train.seed) if train.batch_drawn else None
     negatives = manifest.with_name(NEGATIVES_FILE)
     given = {
         "manifest": manifest,
@@ -197,17 +197,6 @@ def _start(learner: Learner, start: Start, alphabet: Alphabet) -> None:
         len(start.shared(alphabet)),
         len(alphabet),
     )
-
-
-def _synthesizer(alphabet: Alphabet, settings: Settings) -> Synthesizer | None:
-    """Draws for training, unless nothing is to be drawn or no font has the alphabet."""
-    if settings.train.batch_drawn == 0:
-        return None
-    try:
-        return Synthesizer(alphabet, find_faces(alphabet, partly=True), settings.train.seed)
-    except EdgeGlyphError as error:
-        log.warning("%s; going on with the given images alone", error)
-        return None
 
 
 def _describe(

@@ -4,11 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+# A board of each family: emulator, folder of the C library, e_machine of its ELF files.
+FAMILIES = {
+    "zedboard": ("qemu-arm", "/usr/arm-linux-gnueabihf", 40),
+    "kv260": ("qemu-aarch64", "/usr/aarch64-linux-gnu", 183),
+}
 
 
 def build_runtime(board: str, *options: str) -> Path:
@@ -25,12 +33,35 @@ def build_runtime(board: str, *options: str) -> Path:
     return ROOT / "edge_runtime/cpp/build" / board
 
 
+def emulated(board: str, cpu: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a board's edge_classify on an emulated processor."""
+    pytest.importorskip("ziglang", reason="no zig: pip install 'edgeglyph[runtime]'")
+    emulator, libraries, _ = FAMILIES[board]
+    if not shutil.which(emulator):
+        pytest.skip(f"no {emulator} on this machine (Debian: qemu-user)")
+    command = [emulator, "-L", libraries, "-cpu", cpu, build_runtime(board) / "edge_classify"]
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        line = [*command, *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def native_build() -> Path:
     """Folder with the host's program and libraries."""
     if not shutil.which("g++"):
         pytest.skip("no g++ on this machine")
     return build_runtime("host")
+
+
+@pytest.fixture(scope="session")
+def supported_isas(native_build: Path) -> list[str]:
+    """Instruction sets that this processor has, as the program says, the fastest first."""
+    line = [native_build / "edge_classify", "--version"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    return done.stdout.split(" of ")[1].strip().split(", ")
 
 
 @pytest.fixture

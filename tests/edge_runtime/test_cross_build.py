@@ -10,18 +10,13 @@ import pytest
 from edge_runtime.__main__ import main
 from edge_runtime.bundle import write_bundle
 from tests.conftest import branched_bundle, draw_character
-from tests.edge_runtime.conftest import ROOT, build_runtime
+from tests.edge_runtime.conftest import FAMILIES, ROOT, build_runtime
 from tests.image_files import damaged, jpeg_files, lossless_files
 from tests.networks import random_bundle
 
 pytest.importorskip("ziglang", reason="no zig: pip install 'edgeglyph[runtime]'")
 
 SHIPPED = ROOT / "models/scene62/scene62.egb"
-# A board of each family: emulator, folder of the C library, e_machine of its ELF files.
-FAMILIES = {
-    "zedboard": ("qemu-arm", "/usr/arm-linux-gnueabihf", 40),
-    "kv260": ("qemu-aarch64", "/usr/aarch64-linux-gnu", 183),
-}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

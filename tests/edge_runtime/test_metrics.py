@@ -67,7 +67,10 @@ def test_all_metrics_on_a_case_done_by_hand():
     probabilities = np.zeros((4, 62), np.int64)
     probabilities[np.arange(4), labels] = [800_000, 100_000, 0, 200_000]
     probabilities[1, index("A")] = 900_000
-    found = measure(probabilities, rank(logits, 3), labels, ALPHABET_62)
+    ranked = rank(logits, 3)
+    rows = np.arange(4)
+    confidence, own = probabilities[rows, ranked[:, 0]], probabilities[rows, labels]
+    found = measure(ranked, confidence, own, labels, ALPHABET_62)
     assert [found[k].value for k in ("top1_62", "top1_36", "top1_merged")] == [0.25, 0.5, 0.75]
     # zeros rank by class number, so "0" is among the first three of the third image too
     assert found["top3"].value == 0.5
@@ -119,8 +122,8 @@ def test_labels_that_a_classifier_lacks_are_wrong():
     """Two classes that it knows, 0 and 1, and "O", which ignoring look-alikes is a 0."""
     alphabet = parse_alphabet("01O")
     labels = np.array([0, 2, 2])
-    probabilities = np.array([[900_000, 100_000]] * 3)
-    found = measure(probabilities, np.array([[0, 1]] * 3), labels, alphabet)
+    confidence, own = np.full(3, 900_000), np.array([900_000, 0, 0])
+    found = measure(np.array([[0, 1]] * 3), confidence, own, labels, alphabet)
     assert found["top1_62"].value == pytest.approx(1 / 3)
     assert found["top1_merged"].value == 1
     assert found["macro"].value == 0.5

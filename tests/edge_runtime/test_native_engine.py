@@ -17,18 +17,9 @@ from edge_runtime.runners import default_backend
 from tests.conftest import branched_bundle, draw_character
 from tests.edge_runtime.conftest import ROOT
 from tests.edge_runtime.test_bundle import by_one, edit_json, renewed, repacked, with_layer
-from tests.networks import random_bundle
+from tests.networks import hard_inputs, random_bundle
 
 pytestmark = pytest.mark.usefixtures("native_build")
-
-
-def hard_inputs(seed):
-    """Noise, the two extremes and all of one value: what saturates, ties and goes negative."""
-    rng = np.random.default_rng(seed)
-    extremes = np.where(rng.integers(0, 2, (4, 32, 32, 1)) > 0, 127, -128)
-    flat = np.broadcast_to(np.array([-128, -1, 0, 127]).reshape(-1, 1, 1, 1), (4, 32, 32, 1))
-    noise = rng.integers(-128, 128, (4, 32, 32, 1))
-    return np.concatenate([extremes, flat, noise]).astype(np.int8)
 
 
 @pytest.mark.parametrize("first", range(0, 60, 20))

@@ -11,7 +11,7 @@ from edge_runtime.bundle import write_bundle
 from tests.conftest import branched_bundle
 from tests.edge_runtime.conftest import ROOT, build_runtime
 from tests.image_files import damaged, jpeg_files, lossless_files, mended
-from tests.networks import random_bundle
+from tests.networks import hard_inputs, random_bundle
 
 
 @pytest.fixture(scope="module")
@@ -26,21 +26,27 @@ def images(tmp_path_factory):
     return root
 
 
-def test_sanitizers_find_nothing(native_build, images, tmp_path):
+def test_sanitizers_find_nothing(native_build, supported_isas, images, tmp_path):
     folder = native_build.parent / "host-sanitized"
     build_runtime("host", "--sanitize", "--output", str(folder))
-    for i, bundle in enumerate([branched_bundle(), *map(random_bundle, range(200, 212))]):
-        path = tmp_path / f"{i}.egb"
+
+    def run(bundle, *arguments):
+        path = tmp_path / "a.egb"
         write_bundle(path, bundle)
-        shown = [images] if i == 0 else ["--self-test"]
-        done = subprocess.run(
-            [folder / "edge_classify", "--bundle", path, "--json", "--threads", "2", *shown],
+        return subprocess.run(
+            [folder / "edge_classify", "--bundle", path, *arguments],
             capture_output=True,
             check=False,
             env=os.environ | {"ASAN_OPTIONS": "exitcode=99", "UBSAN_OPTIONS": "exitcode=99"},
         )
-        assert done.returncode == (2 if i == 0 else 0), done.stderr.decode()[:3000]
-        assert done.stderr == b""
+
+    done = run(branched_bundle(), "--json", "--threads", "2", images)
+    assert (done.returncode, done.stderr) == (2, b""), done.stderr.decode()[:3000]
+    for seed in range(200, 214):
+        bundle = random_bundle(seed, seed % 4 == 0, hard_inputs(seed)[::4])
+        for isa in supported_isas:
+            done = run(bundle, "--self-test", "--isa", isa)
+            assert (done.returncode, done.stderr) == (0, b""), (isa, done.stderr.decode()[:3000])
 
 
 def test_valgrind_finds_nothing(native_build, images):

@@ -111,7 +111,7 @@ def test_mistakes_get_one_line_and_exit_code_2(bundle, images, tmp_path, classif
         (("--bundle", bundle, "--top-k", "0", images), "at least 1"),
         (("--bundle", bundle, "--top-k", "x", images), "needs a number"),
         (("--bundle", bundle, "--backend", "gpu", images), "no back end 'gpu'"),
-        (("--bundle", bundle, "--kernels", "mmx", images), "no kernels 'mmx'"),
+        (("--bundle", bundle, "--isa", "mmx", images), "no instruction set 'mmx'"),
         (("--bundle", bundle, "--b", images), "could be"),
         (("--bundle", bundle, "--nonsense", images), "no option --nonsense"),
         ((images,), "--bundle"),

@@ -28,7 +28,7 @@ from semi_supervised.data import make_data, read_alphabet  # noqa: E402
 from semi_supervised.freeze import freeze  # noqa: E402
 from semi_supervised.settings import load_settings  # noqa: E402
 from semi_supervised.sources import find_alphabet, find_weights  # noqa: E402
-from semi_supervised.synthesis import Synthesizer  # noqa: E402
+from semi_supervised.synthesis import Synthesizer, synthesizer_if_possible  # noqa: E402
 from semi_supervised.synthesis.fonts import find_faces  # noqa: E402
 from semi_supervised.training import trainer  # noqa: E402
 from semi_supervised.training.batches import BatchMaker  # noqa: E402
@@ -260,7 +260,7 @@ def test_a_symbol_without_a_crop_is_learned_from_fonts_alone(tmp_path):
 
 def batches_of(manifest, alphabet):
     """What training sees: its images' classes, and the classes drawn in three steps."""
-    synthesizer = trainer._synthesizer(alphabet, SETTINGS)
+    synthesizer = synthesizer_if_possible(alphabet, SETTINGS.train.seed)
     images = load_training_images(manifest, alphabet, manifest.parent)
     maker = BatchMaker(images, synthesizer, SETTINGS)
     batches = [maker.batch(step) for step in range(3)]
@@ -286,7 +286,7 @@ def test_without_any_glyph_training_goes_on_with_the_crops(tmp_path, caplog):
     make_data(str(crops), tmp_path, symbols, SETTINGS.data)
     assert "has any of the 2 symbols" in caplog.text
     assert batches_of(tmp_path / "manifest.csv", symbols) == ({*GLYPHLESS}, set())
-    assert "going on with the given images alone" in caplog.text
+    assert "going on without drawn characters" in caplog.text
 
 
 def test_faces_that_lack_a_symbol_draw_only_what_they_have():

@@ -139,6 +139,14 @@ def test_pre_training_is_on_drawn_characters(load, synthesizer):
     assert batch_counts(images, None, settings, 3).given == 32
 
 
+def test_unlabeled_images_join_later(load, synthesizer):
+    images = load("data.labels_per_class=1")
+    settings = load_settings("tiny", ["train.unlabeled_from=0.5"])
+    half = settings.train.steps // 2
+    assert batch_counts(images, synthesizer, settings, half - 1).unlabeled == 0
+    assert batch_counts(images, synthesizer, settings, half) == Counts(16, 16, 8, 4)
+
+
 def test_both_views_of_an_unlabeled_image_show_it(load):
     images = load("data.labels_per_class=1")
     batch = BatchMaker(images, None, TINY).batch(0)

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define EG_ABI 1 /* grows when a function or a struct here changes */
+#define EG_ABI 2 /* grows when a function or a struct here changes */
 
 typedef enum eg_status {
     EG_OK = 0,
@@ -52,22 +52,22 @@ typedef struct eg_prediction {
 EG_API int eg_abi(void);
 EG_API const char *eg_version(void);
 
-/* Read a bundle and run its self-test. `kernels` names the engine's inner loops, NULL or "auto" for
- * the fastest that this processor has; all give the same integers. */
-EG_API eg_status eg_open(const char *path, const char *kernels, eg_classifier **classifier,
-                         char *error, size_t error_size);
+/* Read a bundle and run its self-test. `isa` names the instruction set of the engine's inner
+ * loops: scalar, avx2, avx512vnni, neon or neon-dot; NULL or "auto" take the fastest that this
+ * processor has. All give the same integers; one that the processor lacks is refused. */
+EG_API eg_status eg_open(const char *path, const char *isa, eg_classifier **classifier, char *error,
+                         size_t error_size);
 
 /* The same of a bundle in memory, which is copied. `name` stands for it in messages. */
-EG_API eg_status eg_open_memory(const void *data, size_t size, const char *name,
-                                const char *kernels, eg_classifier **classifier, char *error,
-                                size_t error_size);
+EG_API eg_status eg_open_memory(const void *data, size_t size, const char *name, const char *isa,
+                                eg_classifier **classifier, char *error, size_t error_size);
 
 /* No other call may be using the classifier. NULL is allowed. */
 EG_API void eg_close(eg_classifier *classifier);
 
 /* What the bundle is; texts are UTF-8 and live as long as the classifier. */
 EG_API const char *eg_name(const eg_classifier *classifier);
-EG_API const char *eg_kernels(const eg_classifier *classifier);
+EG_API const char *eg_isa(const eg_classifier *classifier); /* the one chosen */
 EG_API uint32_t eg_classes(const eg_classifier *classifier);
 EG_API const char *eg_symbol(const eg_classifier *classifier, uint32_t label); /* NULL if none */
 EG_API size_t eg_workspace_bytes(const eg_classifier *classifier);

@@ -141,7 +141,7 @@ void use_core(Classifier &classifier, const Options &options) {
 }  // namespace
 
 std::unique_ptr<Classifier> open_with_backend(const Options &options) {
-    auto classifier = open_classifier(options.bundle, options.kernels.c_str());
+    auto classifier = open_classifier(options.bundle, options.isa.c_str());
     if (options.backend == "cpu") return classifier;
     if (options.backend == "core" || options.backend == "core-sim") {
         use_core(*classifier, options);

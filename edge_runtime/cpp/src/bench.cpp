@@ -76,9 +76,9 @@ void bench(const Options &options) {
     }
     const double first_us = seconds_since(start) * 1e6;
     std::printf(options.json
-                    ? "{\"kernels\": \"%s\", \"working_bytes\": %zu, \"open_us\": %.2f, "
+                    ? "{\"isa\": \"%s\", \"working_bytes\": %zu, \"open_us\": %.2f, "
                       "\"first_answer_us\": %.2f, \"peak_kb\": %ld"
-                    : "kernels %s, %zu bytes of working memory, opened and self-tested in %.2f µs, "
+                    : "%s, %zu bytes of working memory, opened and self-tested in %.2f µs, "
                       "first answer after %.2f µs, %ld KB resident\n",
                 classifier->engine().kernels().name, classifier->engine().arena_bytes(), open_us,
                 first_us, peak_kb());

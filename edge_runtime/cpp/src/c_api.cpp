@@ -8,7 +8,6 @@
 #include "edge_runtime.h"
 #include "error.h"
 #include "image.h"
-#include "parallel.h"
 #include "preprocess.h"
 #include "version.h"
 
@@ -81,24 +80,23 @@ const char *eg_version(void) {
     return edgeglyph_version;
 }
 
-eg_status eg_open(const char *path, const char *kernels, eg_classifier **classifier, char *error,
+eg_status eg_open(const char *path, const char *isa, eg_classifier **classifier, char *error,
                   size_t error_size) {
     return guarded({error, error_size}, [&] {
         need(path && classifier, "an argument");
         *classifier = nullptr;
-        *classifier = new eg_classifier{open_classifier(path, kernels)};
+        *classifier = new eg_classifier{open_classifier(path, isa)};
     });
 }
 
-eg_status eg_open_memory(const void *data, size_t size, const char *name, const char *kernels,
+eg_status eg_open_memory(const void *data, size_t size, const char *name, const char *isa,
                          eg_classifier **classifier, char *error, size_t error_size) {
     return guarded({error, error_size}, [&] {
         need(data && name && classifier, "an argument");
         *classifier = nullptr;
         const uint8_t *bytes = static_cast<const uint8_t *>(data);
         std::vector<uint8_t> copy(bytes, bytes + size);
-        *classifier =
-            new eg_classifier{std::make_unique<Classifier>(std::move(copy), name, kernels)};
+        *classifier = new eg_classifier{std::make_unique<Classifier>(std::move(copy), name, isa)};
     });
 }
 
@@ -110,7 +108,7 @@ const char *eg_name(const eg_classifier *classifier) {
     return classifier->inner->bundle().name.c_str();
 }
 
-const char *eg_kernels(const eg_classifier *classifier) {
+const char *eg_isa(const eg_classifier *classifier) {
     return classifier->inner->engine().kernels().name;
 }
 
@@ -142,7 +140,7 @@ eg_status eg_classify_batch(const eg_classifier *classifier, const eg_image *ima
         for (size_t i = 0; i < count; ++i) check_image(images[i]);
         const Classifier &inner = *classifier->inner;
         const size_t classes = inner.classes();
-        parallel_for(count, threads, [&](size_t i) {
+        inner.workers().run(count, threads, [&](size_t i) {
             classify_one(inner, images[i], predictions[i], logits ? logits + i * classes : nullptr,
                          probabilities ? probabilities + i * classes : nullptr);
         });
@@ -155,8 +153,8 @@ eg_status eg_run(const eg_classifier *classifier, const int8_t *inputs, size_t c
         need(classifier && (count == 0 || (inputs && logits)), "an argument");
         const Classifier &inner = *classifier->inner;
         const size_t size = input_side * input_side, classes = inner.classes();
-        parallel_for(count, threads,
-                     [&](size_t i) { inner.run(inputs + i * size, logits + i * classes); });
+        inner.workers().run(count, threads,
+                            [&](size_t i) { inner.run(inputs + i * size, logits + i * classes); });
     });
 }
 

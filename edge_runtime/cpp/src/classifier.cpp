@@ -56,10 +56,10 @@ private:
     Arena arena_;
 };
 
-Classifier::Classifier(std::vector<uint8_t> file, const std::string &name, const char *kernels)
+Classifier::Classifier(std::vector<uint8_t> file, const std::string &name, const char *isa)
     : file_(std::move(file)),
       bundle_(read_named(file_, name)),
-      engine_(std::make_unique<Engine>(bundle_.network, find_kernels(kernels))) {
+      engine_(std::make_unique<Engine>(bundle_.network, find_kernels(isa))) {
     self_test(bundle_, *engine_, Lease(*this).memory());
 }
 
@@ -90,10 +90,10 @@ Prediction Classifier::classify(const uint8_t *pixels, uint32_t width, uint32_t 
     return found;
 }
 
-std::unique_ptr<Classifier> open_classifier(const std::string &path, const char *kernels) {
+std::unique_ptr<Classifier> open_classifier(const std::string &path, const char *isa) {
     const std::string name = tidy_path(path);
     auto file = read_file(name, max_bundle_bytes, "no such bundle; `make compile` writes one");
-    return std::make_unique<Classifier>(std::move(file), name, kernels);
+    return std::make_unique<Classifier>(std::move(file), name, isa);
 }
 
 }  // namespace edgeglyph

@@ -8,6 +8,7 @@
 
 #include "bundle.h"
 #include "engine.h"
+#include "workers.h"
 
 namespace edgeglyph {
 
@@ -18,7 +19,7 @@ struct Prediction {
 class Classifier {
 public:
     // Read a bundle's bytes and run its self-test; `name` stands for it in messages. Throws Error.
-    Classifier(std::vector<uint8_t> file, const std::string &name, const char *kernels);
+    Classifier(std::vector<uint8_t> file, const std::string &name, const char *isa);
 
     const Bundle &bundle() const { return bundle_; }
     const Engine &engine() const { return *engine_; }
@@ -27,6 +28,9 @@ public:
     // From now on `accelerator` runs the network, once it has passed the self-test. Throws Error.
     void use(std::unique_ptr<Accelerator> accelerator);
     const Accelerator *accelerator() const { return accelerator_.get(); }
+
+    // For batches.
+    Workers &workers() const { return workers_; }
 
     // Logits [classes] of a preprocessed input [32][32].
     void run(const int8_t *input, int32_t *logits) const;
@@ -45,9 +49,10 @@ private:
     std::unique_ptr<Accelerator> accelerator_;  // none: the engine runs the network
     mutable std::mutex guard_;
     mutable std::vector<Arena> idle_;  // arenas that no call is using
+    mutable Workers workers_;
 };
 
 // Open the bundle at `path`.
-std::unique_ptr<Classifier> open_classifier(const std::string &path, const char *kernels);
+std::unique_ptr<Classifier> open_classifier(const std::string &path, const char *isa);
 
 }  // namespace edgeglyph

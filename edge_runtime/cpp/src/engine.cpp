@@ -32,23 +32,45 @@ size_t output_bytes(const Layer &layer) {
     return layer.int32_output ? 4 * values : values;
 }
 
-void run_layer(const Layer &layer, const Kernels &kernels, const int8_t *const *inputs,
-               const Shape *shapes, int16_t *scratch, uint8_t *output) {
+void Engine::run_layer(size_t index, const Layer &layer, const int8_t *const *inputs,
+                       uint8_t *scratch, uint8_t *output) const {
+    const Shape *shapes = shapes_.data() + first_[index];
     const int8_t *x = inputs[0];
     int8_t *y = reinterpret_cast<int8_t *>(output);
+    if (packed_[index]) return packed_[index]->run(layer, x, scratch, output);
     switch (layer.kind) {
-        case Kind::conv: return kernels.conv(layer, shapes[0], x, scratch, output);
-        case Kind::depthwise_conv: return kernels.depthwise(layer, shapes[0], x, output);
-        case Kind::avg_pool: return kernels.avg_pool(layer, shapes[0], x, y);
-        case Kind::max_pool: return kernels.max_pool(layer, shapes[0], x, y);
-        case Kind::add: return kernels.add(layer, x, inputs[1], y);
+        case Kind::conv:
+            return kernels_.conv(layer, shapes[0], x, reinterpret_cast<int16_t *>(scratch), output);
+        case Kind::depthwise_conv: return kernels_.depthwise(layer, shapes[0], x, output);
+        case Kind::avg_pool: return kernels_.avg_pool(layer, shapes[0], x, y);
+        case Kind::max_pool: return kernels_.max_pool(layer, shapes[0], x, y);
+        case Kind::add: return kernels_.add(layer, x, inputs[1], y);
         case Kind::concat: return concat(layer, inputs, shapes, output);
     }
 }
 
+size_t Engine::scratch_bytes(size_t index) const {
+    if (packed_[index]) return packed_[index]->scratch_bytes();
+    return sizeof(int16_t) * static_cast<size_t>(scratch_values(network_.layers[index]));
+}
+
 Engine::Engine(const Network &network, const Kernels &kernels)
     : network_(network), kernels_(kernels) {
+    pack();
     plan();
+}
+
+void Engine::pack() {
+    packed_.resize(network_.layers.size());
+    if (!kernels_.micro) return;
+    const std::vector<Range> ranges = output_ranges(network_);
+    for (size_t i = 0; i < packed_.size(); ++i) {
+        const Layer &layer = network_.layers[i];
+        if (layer.kind != Kind::conv) continue;
+        const int source = layer.sources[0];
+        packed_[i] = std::make_unique<PackedConv>(layer, network_.shape(source),
+                                                  range_of(ranges, source).low, *kernels_.micro);
+    }
 }
 
 // Each map gets the lowest place that no other map has while both are needed.
@@ -79,7 +101,7 @@ void Engine::plan() {
         }
         offsets_[i] = place;
         maps = std::max(maps, place + size);
-        scratch = std::max(scratch, static_cast<size_t>(scratch_values(layers[i])));
+        scratch = std::max(scratch, scratch_bytes(i));
     }
     size_t sources = 0;
     for (const Layer &layer : layers) {
@@ -88,7 +110,7 @@ void Engine::plan() {
         sources = std::max(sources, layer.sources.size());
     }
     scratch_offset_ = maps;
-    pointers_offset_ = maps + aligned(scratch * sizeof(int16_t));
+    pointers_offset_ = maps + aligned(scratch);
     arena_bytes_ = pointers_offset_ + aligned(sources * sizeof(const int8_t *));
 }
 
@@ -100,8 +122,7 @@ void Engine::run_in_place(size_t index, const int8_t *input, uint8_t *arena) con
         const uint8_t *map = source < 0 ? nullptr : arena + offsets_[static_cast<size_t>(source)];
         inputs[k] = map ? reinterpret_cast<const int8_t *>(map) : input;
     }
-    run_layer(layer, kernels_, inputs, shapes_.data() + first_[index],
-              reinterpret_cast<int16_t *>(arena + scratch_offset_), arena + offsets_[index]);
+    run_layer(index, layer, inputs, arena + scratch_offset_, arena + offsets_[index]);
 }
 
 void Engine::run(const int8_t *input, uint8_t *arena, int32_t *logits, Observer observer,

@@ -1,30 +1,33 @@
 // Pools and additions in plain C++, and the table of scalar kernels.
 #include <algorithm>
-#include <cstring>
 
-#include "error.h"
 #include "kernels_scalar.h"
 #include "requantize.h"
 
 namespace edgeglyph {
 namespace {
 
-// One output value from `start` and all of the window's values of its channel.
+constexpr int64_t block = 64;  // channels at a time, in registers or close to them
+
+// Each output value from `start` and all of the window's values of its channel.
 template <typename Combine>
-void pool(const Layer &layer, const Shape &in, const int8_t *x, int8_t *y, int64_t start,
+void pool(const Layer &layer, const Shape &in, const int8_t *x, int8_t *y, int32_t start,
           const Combine &combine) {
     const Finish finish(layer);
     for (int64_t i = 0; i < layer.output.height; ++i) {
         for (int64_t j = 0; j < layer.output.width; ++j) {
             const Taps at(layer, in, i, j);
-            for (int64_t channel = 0; channel < in.channels; ++channel) {
-                int64_t found = start;
+            for (int64_t first = 0; first < in.channels; first += block) {
+                const int64_t count = std::min(block, in.channels - first);
+                int32_t found[block];
+                std::fill_n(found, count, start);
                 for (int64_t r = at.row_from; r < at.row_to; ++r) {
                     for (int64_t c = at.column_from; c < at.column_to; ++c) {
-                        found = combine(found, x[(r * in.width + c) * in.channels + channel]);
+                        const int8_t *values = x + (r * in.width + c) * in.channels + first;
+                        for (int64_t k = 0; k < count; ++k) found[k] = combine(found[k], values[k]);
                     }
                 }
-                *y++ = finish(found * layer.multiplier);
+                for (int64_t k = 0; k < count; ++k) *y++ = finish(found[k] * layer.multiplier);
             }
         }
     }
@@ -41,12 +44,13 @@ Taps::Taps(const Layer &layer, const Shape &in, int64_t i, int64_t j)
 }
 
 void scalar_avg_pool(const Layer &layer, const Shape &in, const int8_t *x, int8_t *y) {
-    pool(layer, in, x, y, 0, [](int64_t sum, int8_t value) { return sum + value; });
+    // At most 2^24 values of -128 to 127.
+    pool(layer, in, x, y, 0, [](int32_t sum, int8_t value) { return sum + value; });
 }
 
 void scalar_max_pool(const Layer &layer, const Shape &in, const int8_t *x, int8_t *y) {
     pool(layer, in, x, y, -128,
-         [](int64_t best, int8_t value) { return std::max<int64_t>(best, value); });
+         [](int32_t best, int8_t value) { return std::max<int32_t>(best, value); });
 }
 
 void scalar_add(const Layer &layer, const int8_t *a, const int8_t *b, int8_t *y) {
@@ -56,13 +60,7 @@ void scalar_add(const Layer &layer, const int8_t *a, const int8_t *b, int8_t *y)
     for (int64_t i = 0; i < layer.output.values(); ++i) y[i] = finish(a[i] * first + b[i] * second);
 }
 
-const Kernels scalar_kernels = {"scalar",        scalar_conv,     scalar_depthwise,
-                                scalar_avg_pool, scalar_max_pool, scalar_add};
-
-const Kernels &find_kernels(const char *name) {
-    if (!name || std::strcmp(name, "auto") == 0) return scalar_kernels;
-    if (std::strcmp(name, scalar_kernels.name) == 0) return scalar_kernels;
-    refuse("no kernels '" + std::string(name) + "'; there are auto, scalar");
-}
+const Kernels scalar_kernels = {"scalar",        scalar_conv, scalar_depthwise, scalar_avg_pool,
+                                scalar_max_pool, scalar_add,  nullptr};
 
 }  // namespace edgeglyph

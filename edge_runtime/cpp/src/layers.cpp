@@ -120,6 +120,8 @@ void check_fix_points(const Network &network, const Layer &layer) {
     if (!consistent) fail(layer, "its shifts do not lead from its inputs' fix points to its own");
 }
 
+}  // namespace
+
 int64_t multiply_adds(const Layer &layer) {
     const bool pools = layer.kind == Kind::avg_pool || layer.kind == Kind::max_pool;
     const int64_t each = layer.convolves() ? layer.kernel_values()
@@ -127,8 +129,6 @@ int64_t multiply_adds(const Layer &layer) {
                                            : 1;
     return layer.output.values() * each;  // below 2^24 · 2^28 (the bundle's size) or 2^24 · 2^24
 }
-
-}  // namespace
 
 int output_low(const Layer &layer) {
     return layer.activation == Activation::relu || layer.activation == Activation::relu6 ? 0 : -128;
@@ -139,6 +139,25 @@ int output_high(const Layer &layer) {
     if (layer.activation != Activation::relu6 || layer.fix_point >= 5) return 127;
     if (layer.fix_point >= 0) return 6 << layer.fix_point;
     return layer.fix_point < -4 ? 0 : (12 + (1 << -layer.fix_point)) >> (1 - layer.fix_point);
+}
+
+Range range_of(const std::vector<Range> &ranges, int source) {
+    return source < 0 ? Range{-128, 127} : ranges[static_cast<size_t>(source)];
+}
+
+std::vector<Range> output_ranges(const Network &network) {
+    std::vector<Range> ranges;
+    for (const Layer &layer : network.layers) {
+        Range range{output_low(layer), output_high(layer)};
+        if (!layer.convolves() && layer.kind != Kind::add) {
+            range = {127, 127};
+            for (int source : layer.sources) {
+                range.low = std::min(range.low, range_of(ranges, source).low);
+            }
+        }
+        ranges.push_back(range);
+    }
+    return ranges;
 }
 
 void check_network(Network &network) {

@@ -65,6 +65,20 @@ struct Network {
 int output_low(const Layer &layer);
 int output_high(const Layer &layer);
 
+struct Range {
+    int low, high;
+};
+
+// What each layer can put out, as docs/bundle.md says it of probes; what is never negative stays so
+// through pools and concatenations.
+std::vector<Range> output_ranges(const Network &network);
+
+// Of a layer's source: -1 is the network's input.
+Range range_of(const std::vector<Range> &ranges, int source);
+
+// What an image costs, taps in the padding included; of a pool or an addition, its additions.
+int64_t multiply_adds(const Layer &layer);
+
 // Work out every layer's output shape, and refuse what docs/bundle.md does not allow.
 void check_network(Network &network);
 

@@ -9,12 +9,13 @@
 #include "error.h"
 #include "files.h"
 #include "image.h"
+#include "look_alikes.h"
 #include "n2cube_library.h"
 #include "options.h"
-#include "parallel.h"
 #include "text.h"
 #include "times.h"
 #include "version.h"
+#include "workers.h"
 
 namespace edgeglyph {
 namespace {
@@ -78,7 +79,8 @@ std::string plain_line(const Classifier &classifier, const std::string &path,
             (others.empty() ? "" : ", ") + symbols[c] + " " + percent(probabilities[c]) + " %";
     }
     return path + ": " + symbols[found.label] + "  " + percent(found.confidence) + " %" +
-           (others.empty() ? "" : "  (then " + others + ")") + "\n";
+           (others.empty() ? "" : "  (then " + others + ")") +
+           alike_remark(symbols, found.label, logits.data(), probabilities.data()) + "\n";
 }
 
 struct Answer {
@@ -115,7 +117,7 @@ int classify(const Classifier &classifier, const Options &options) {
     const Clock::time_point start = Clock::now();
     for (size_t from = 0; from < sources.size(); from += batch) {
         std::vector<Answer> answers(std::min(batch, sources.size() - from));
-        parallel_for(answers.size(), options.threads, [&](size_t i) {
+        classifier.workers().run(answers.size(), options.threads, [&](size_t i) {
             const Clock::time_point opened = Clock::now();
             answers[i] = answer(classifier, sources[from + i], options);
             answers[i].us = seconds_since(opened) * 1e6;
@@ -135,16 +137,24 @@ int classify(const Classifier &classifier, const Options &options) {
     return failed ? 2 : 0;
 }
 
+void print_version(const std::string &isa) {
+    const char *chosen = find_kernels(isa.c_str()).name;
+    std::string all;
+    for (const std::string &name : supported_names()) all += (all.empty() ? "" : ", ") + name;
+    std::printf("edge_classify %s, instruction set %s of %s\n", edgeglyph_version, chosen,
+                all.c_str());
+}
+
 int run(const Options &options) {
     if (options.help) return std::fputs(usage_text, stdout), 0;
-    if (options.version) return std::printf("edge_classify %s\n", edgeglyph_version), 0;
+    if (options.version) return print_version(options.isa), 0;
     if (options.bench) return bench(options), 0;
     if (!options.n2cube_library.empty()) return check_n2cube(options.n2cube_library), 0;
     const auto classifier = open_with_backend(options);
     if (options.self_test) {
         const Bundle &bundle = classifier->bundle();
         std::printf(
-            "self-test of bundle '%s' passed: %zu layers, %u golden vectors, kernels %s, "
+            "self-test of bundle '%s' passed: %zu layers, %u golden vectors, %s, "
             "%zu bytes of working memory%s%s%s%s\n",
             bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
             classifier->engine().kernels().name, classifier->engine().arena_bytes(),

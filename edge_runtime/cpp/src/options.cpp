@@ -24,7 +24,8 @@ const char *const usage_text =
     "                      one, else the CPU (default: auto)\n"
     "  --core DEVICE       where the core's registers are: /dev/uioN or /dev/mem@ADDRESS; of\n"
     "                      core-sim, its model's library (default: what is found)\n"
-    "  --kernels K         the CPU's inner loops: auto or scalar (default: auto)\n"
+    "  --isa I             the CPU's instruction set: scalar, avx2, avx512vnni, neon or neon-dot;\n"
+    "                      auto takes the fastest that it has (default: auto)\n"
     "  --self-test         compare checksums and golden vectors, say so, and end\n"
     "  --times             then print a JSON line of latency and throughput, on standard error\n"
     "  --bench             measure instead of classifying\n"
@@ -42,7 +43,7 @@ struct Option {
 
 constexpr Option known[] = {
     {"--bundle", true},  {"--json", false},    {"--top-k", true},  {"--threads", true},
-    {"--backend", true}, {"--kernels", true},  {"--bench", false}, {"--self-test", false},
+    {"--backend", true}, {"--isa", true},      {"--bench", false}, {"--self-test", false},
     {"--help", false},   {"--version", false}, {"--times", false}, {"--check-n2cube", true},
     {"--core", true},
 };
@@ -75,7 +76,7 @@ void set(Options &options, const std::string &name, const std::string &value) {
     }
     if (name == "--core") options.core = value;
     if (name == "--check-n2cube") options.n2cube_library = value;
-    if (name == "--kernels") options.kernels = value;
+    if (name == "--isa") options.isa = value;
     if (name == "--top-k") options.top_k = number(name, value);
     if (name == "--threads") options.threads = static_cast<unsigned>(number(name, value));
     options.json |= name == "--json";

@@ -7,7 +7,7 @@
 namespace edgeglyph {
 
 struct Options {
-    std::string bundle, backend = "auto", kernels = "auto";
+    std::string bundle, backend = "auto", isa = "auto";
     bool backend_named = false;  // on the command line
     std::string n2cube_library;
     std::string core;                 // device or model of the open core

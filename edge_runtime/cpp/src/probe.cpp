@@ -8,30 +8,6 @@
 namespace edgeglyph {
 namespace {
 
-struct Range {
-    int low, high;
-};
-
-Range range_of(const std::vector<Range> &ranges, int index) {
-    return index < 0 ? Range{-128, 127} : ranges[static_cast<size_t>(index)];
-}
-
-// Smallest and largest value that each layer's output can have, roughly.
-std::vector<Range> ranges_of(const Network &network) {
-    std::vector<Range> ranges;
-    for (const Layer &layer : network.layers) {
-        Range range{output_low(layer), output_high(layer)};
-        if (!layer.convolves() && layer.kind != Kind::add) {  // what is never negative stays so
-            range = {127, 127};
-            for (int source : layer.sources) {
-                range.low = std::min(range.low, range_of(ranges, source).low);
-            }
-        }
-        ranges.push_back(range);
-    }
-    return ranges;
-}
-
 // Values in `range` by a hash of their place.
 std::vector<int8_t> noise(const Shape &shape, Range range, uint32_t seed) {
     std::vector<int8_t> values(static_cast<size_t>(shape.values()));
@@ -49,8 +25,8 @@ std::vector<int8_t> noise(const Shape &shape, Range range, uint32_t seed) {
 
 }  // namespace
 
-uint32_t probe(const Network &network, const Kernels &kernels, size_t index) {
-    const std::vector<Range> ranges = ranges_of(network);
+uint32_t probe(const Network &network, const Engine &engine, size_t index) {
+    const std::vector<Range> ranges = output_ranges(network);
     Layer layer = network.layers[index];
     if (layer.convolves()) {
         layer.int32_output = true;
@@ -59,17 +35,15 @@ uint32_t probe(const Network &network, const Kernels &kernels, size_t index) {
     }
     std::vector<std::vector<int8_t>> maps;
     std::vector<const int8_t *> inputs;
-    std::vector<Shape> shapes;
     for (size_t k = 0; k < layer.sources.size(); ++k) {
         const int source = layer.sources[k];
         const uint32_t seed = static_cast<uint32_t>(index + 7919 * k);
-        shapes.push_back(network.shape(source));
-        maps.push_back(noise(shapes.back(), range_of(ranges, source), seed));
+        maps.push_back(noise(network.shape(source), range_of(ranges, source), seed));
         inputs.push_back(maps.back().data());
     }
-    std::vector<int16_t> scratch(static_cast<size_t>(scratch_values(layer)));
+    std::vector<uint8_t> scratch(engine.scratch_bytes(index));
     std::vector<uint8_t> output(output_bytes(layer));
-    run_layer(layer, kernels, inputs.data(), shapes.data(), scratch.data(), output.data());
+    engine.run_layer(index, layer, inputs.data(), scratch.data(), output.data());
     return crc32({output.data(), output.size()});
 }
 

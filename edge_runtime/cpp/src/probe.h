@@ -2,11 +2,11 @@
 // weight changed by one, in the file or in how a kernel has packed it, is never rounded away.
 #pragma once
 
-#include "kernels.h"
+#include "engine.h"
 
 namespace edgeglyph {
 
 // CRC-32 of what layer `index` makes of its probe (docs/bundle.md). Allocates its own maps.
-uint32_t probe(const Network &network, const Kernels &kernels, size_t index);
+uint32_t probe(const Network &network, const Engine &engine, size_t index);
 
 }  // namespace edgeglyph

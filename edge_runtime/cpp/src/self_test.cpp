@@ -84,14 +84,14 @@ uint32_t parameters(const Layer &layer) {
     return sum.crc();
 }
 
-void check_parts(const Bundle &bundle, const Kernels &kernels) {
+void check_parts(const Bundle &bundle, const Engine &engine) {
     const uint8_t *expected = bundle.checks.data;
     for (size_t i = 0; i < bundle.network.layers.size(); ++i, expected += 8) {
         const Layer &layer = bundle.network.layers[i];
         if (parameters(layer) != little32(expected)) {
             fail(bundle, "layer " + layer.name + " is not what was compiled");
         }
-        if (probe(bundle.network, kernels, i) != little32(expected + 4)) {
+        if (probe(bundle.network, engine, i) != little32(expected + 4)) {
             fail(bundle, "layer " + layer.name + " computes other sums than when it was compiled");
         }
     }
@@ -148,7 +148,7 @@ Golden golden_vector(const Bundle &bundle, uint32_t index) {
 }  // namespace
 
 void self_test(const Bundle &bundle, const Engine &engine, uint8_t *arena) {
-    check_parts(bundle, engine.kernels());
+    check_parts(bundle, engine);
     const Network &network = bundle.network;
     std::vector<int32_t> logits(static_cast<size_t>(network.classes()));
     for (uint32_t i = 0; i < bundle.golden_count; ++i) {

@@ -1,0 +1,152 @@
+"""What came out of a race, as JSON and as tables."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from edge_runtime.bench.engine import versions
+from edge_runtime.bench.race import Entry, Task
+from edge_runtime.metrics import Metric
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Microseconds an image over the rounds.
+
+    ratio : median over the rounds of this engine's time by ours in the same round
+    of_peak : median of the time by what the multiply-adds take at the processor's peak
+    """
+
+    median: float
+    low: float
+    high: float
+    least: float
+    ratio: float | None
+    of_peak: float | None
+
+    def as_json(self) -> dict[str, float]:
+        """Figures with their units; those that are not known are left out."""
+        found = {
+            "median_us": self.median,
+            "quartile1_us": self.low,
+            "quartile3_us": self.high,
+            "minimum_us": self.least,
+            "times_ours": self.ratio,
+            "times_peak": self.of_peak,
+        }
+        return {key: round(value, 4) for key, value in found.items() if value is not None}
+
+
+def summarize(
+    ns: Sequence[float], ours: Sequence[float] | None, peaks: Sequence[float], work: int
+) -> Summary:
+    """Reduce an engine's rounds of one task.
+
+    Parameters
+    ----------
+    ns : nanoseconds an image, a figure a round
+    ours : the same of our engine
+    peaks : multiply-adds a nanosecond, a figure a round; may be empty
+    work : multiply-adds of an image
+    """
+    times = np.array(ns) / 1e3
+    low, median, high = np.percentile(times, (25, 50, 75))
+    ratio = float(np.median(np.array(ns) / np.array(ours))) if ours else None
+    of_peak = float(np.median(np.array(ns) * np.array(peaks) / work)) if peaks else None
+    return Summary(float(median), float(low), float(high), float(times.min()), ratio, of_peak)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A race with everything that it belongs to.
+
+    about : machine, network, images and settings, as they are in the JSON
+    """
+
+    about: dict[str, Any]
+    entries: Sequence[Entry]
+    tasks: Sequence[Task]
+    peaks: Sequence[float]
+    work: int
+
+    def summary(self, entry: Entry, task: Task) -> Summary | None:
+        """Of an engine and task; None where it was not timed."""
+        ns = entry.ns.get(task)
+        if not ns:
+            return None
+        mine = [e.ns[task] for e in self.entries if e.engine.ours and e.ns.get(task)]
+        peaks = self.peaks if task.what == "network" and task.load.threads == 1 else ()
+        return summarize(ns, mine[0] if mine else None, peaks, self.work)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the single rounds."""
+        peak = float(np.median(self.peaks)) if self.peaks else None
+        return {
+            "schema": SCHEMA,
+            **self.about,
+            "multiply_adds": self.work,
+            "vpdpbusd_multiply_adds_per_ns": peak and round(peak, 2),
+            "engines": [self._entry_json(entry) for entry in self.entries],
+        }
+
+    def _entry_json(self, entry: Entry) -> dict[str, Any]:
+        engine = entry.engine
+        figures = [
+            {"what": task.what, "batch": task.load.batch, "threads": task.load.threads}
+            | summary.as_json()
+            for task in self.tasks
+            if (summary := self.summary(entry, task))
+        ]
+        return {
+            "engine": engine.name,
+            "form": engine.form,
+            "call": engine.call,
+            "packages": versions(engine.packages),
+            "absent": entry.absent,
+            "accuracy": _metric(entry.accuracy),
+            "agreement": _metric(entry.agreement),
+            "measurements": figures,
+        }
+
+    def table(self, form: str = "simple") -> str:
+        """A table of the network alone, one of whole images, and what was left out."""
+        parts = [self._times("network", form), self._times("image", form)]
+        absent = [(e.engine.title, e.absent) for e in self.entries if e.absent]
+        if absent:
+            parts.append(tabulate(absent, ("not raced", "why"), tablefmt=form))
+        return "\n\n".join(part for part in parts if part)
+
+    def _times(self, what: str, form: str) -> str:
+        chosen = [task for task in self.tasks if task.what == what]
+        rows = []
+        for entry in self.entries:
+            found = [self.summary(entry, task) for task in chosen]
+            if not any(found):
+                continue
+            row = [entry.engine.title, *(_cell(summary) for summary in found)]
+            if what == "network":
+                shares = (entry.accuracy, entry.agreement)
+                row += [share.percent if share else "" for share in shares]
+            rows.append(row)
+        if not rows:
+            return ""
+        first = "network alone, µs an image" if what == "network" else "from the file, µs an image"
+        titles = [task.title.split(", ", 1)[1] for task in chosen]
+        last = ["accuracy", "as float"] if what == "network" else []
+        return tabulate(rows, (first, *titles, *last), tablefmt=form, disable_numparse=True)
+
+
+def _cell(summary: Summary | None) -> str:
+    if summary is None:
+        return ""
+    text = f"{summary.median:.1f} ({summary.low:.1f} to {summary.high:.1f})"
+    return text if summary.ratio is None else f"{text} ×{summary.ratio:.2f}"
+
+
+def _metric(metric: Metric | None) -> dict[str, Any] | None:
+    return None if metric is None else metric.as_json()
