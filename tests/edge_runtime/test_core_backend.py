@@ -1,5 +1,6 @@
 """The open core behind edge_classify and behind Python's back ends, simulated."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from edge_runtime import integer
 from edge_runtime.bundle import read_bundle, write_bundle
 from edge_runtime.core_model import library_of
 from edge_runtime.errors import InputError
+from edge_runtime.images import read_gray
+from edge_runtime.ladder.compare import Ladder, LadderError
+from edge_runtime.ladder.engines import Batch, open_engine
+from edge_runtime.ladder.rungs import choose, find_rungs
+from edge_runtime.preprocess import preprocess
 from edge_runtime.runners import open_runner
 from quantize.core.pack import with_core
 from quantize.core.target import find_target
@@ -57,6 +63,20 @@ def test_python_back_end(compiled):
     found = runner.run(inputs)
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, integer.run(bundle.network, inputs))
+
+
+def test_a_rung_of_the_ladder(compiled, character, tmp_path):
+    """It holds; and where its program is another network's, the logit that differs is named."""
+    batch = Batch([character], preprocess(read_gray(character))[np.newaxis])
+    rungs = choose(["int8", "core-sim"], find_rungs(compiled, ([], {})))
+    assert rungs[1].files == (library_of("core128"),)
+    engines = [open_engine(rung, tmp_path) for rung in rungs]
+    assert set(Ladder(rungs, engines).run(batch)) == {"int8", "core-sim"}
+    engines[1]._runner._image = dataclasses.replace(
+        read_bundle(compiled).core, weights=bytes(len(read_bundle(compiled).core.weights))
+    )
+    with pytest.raises(LadderError, match="rung core-sim differs from int8 on .* layer logits"):
+        Ladder(rungs, engines).run(batch)
 
 
 @pytest.mark.parametrize(
