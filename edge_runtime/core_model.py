@@ -48,20 +48,24 @@ def library_of(target: str) -> Path:
 
 
 class CoreModel:
-    """One simulated core."""
+    """One simulated core.
 
-    def __init__(self, library: Path) -> None:
+    ``plusarg`` is what the Verilog's ``$test$plusargs`` finds; the tests' faults have one each.
+    """
+
+    def __init__(self, library: Path, plusarg: str | None = None) -> None:
         if not library.is_file():
             raise InputError(
                 f"{library}: not built; `make core-model CORE={library.parent.name}` builds it"
             )
         self._c = ctypes.CDLL(str(library))
-        self._c.egc_open.restype = ctypes.c_void_p
-        for name in ("egc_run", "egc_cycles"):
+        self._c.egc_open_with.restype = ctypes.c_void_p
+        for name in ("egc_run", "egc_cycles", "egc_violations"):
             getattr(self._c, name).restype = ctypes.c_uint64
         for name in ("egc_pending", "egc_receive"):
             getattr(self._c, name).restype = ctypes.c_size_t
-        self._core = ctypes.c_void_p(self._c.egc_open())
+        argument = plusarg.encode() if plusarg else None
+        self._core = ctypes.c_void_p(self._c.egc_open_with(argument))
 
     def __del__(self) -> None:
         if hasattr(self, "_core"):
@@ -119,6 +123,11 @@ class CoreModel:
         self._c.egc_pauses(self._core, ctypes.c_uint32(seed), chance)
 
     @property
+    def cycles(self) -> int:
+        """Clock cycles since it was made."""
+        return int(self._c.egc_cycles(self._core))
+
+    @property
     def interrupt(self) -> bool:
         """The interrupt line."""
         return bool(self._c.egc_interrupt(self._core))
@@ -147,6 +156,7 @@ class CoreModel:
             When the core stops with an error, or does not give as many logits as it should.
         """
         self.load(image, len(inputs))
+        before = self._c.egc_violations(self._core)
         for given in inputs:
             self.send(IMAGE, given.tobytes())
         classes = logits_of(image)
@@ -154,6 +164,8 @@ class CoreModel:
         self.run((image.cycles + len(image.weights)) * len(inputs) * 8 + _SLACK, wanted)
         if self.error is not None:
             raise VerificationError(f"the core stopped: {self.error}")
+        if self._c.egc_violations(self._core) != before:
+            raise VerificationError("the core took back a logit that it had offered")
         logits, last = self.receive(wanted + 1)
         ends = np.arange(1, len(inputs) + 1) * classes
         if len(logits) != wanted or (np.flatnonzero(last) + 1).tolist() != ends.tolist():

@@ -16,8 +16,9 @@ from quantize.core.target import TARGETS, CoreTarget, find_target
 ROOT = Path(__file__).resolve().parent.parent
 RTL = ROOT / "edge_runtime/rtl"
 LIBRARY = "libcore_model.so"
-# Same for all: no assertion of Verilator's own, and speed before readable C++.
-VERILATE = ["--cc", "--top-module", "eg_core", "-O3", "--x-assign", "fast", "--x-initial", "fast"]
+# "unique": what is unknown in the Verilog, such as all registers at power-up, gets random bits.
+VERILATE = ["--cc", "--top-module", "eg_core", "-O3", "--x-assign", "unique"]
+VERILATE += ["--x-initial", "unique"]
 COMPILE = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-DVL_TIME_CONTEXT"]
 
 

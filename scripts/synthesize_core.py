@@ -59,11 +59,18 @@ def utilization(cells: dict[str, int]) -> list[Use]:
     luts += sum(cells.get(name, 0) * size for name, size in LUT_MEMORIES.items())
     used = {
         "LUT": luts,
-        "FF": count("FD", "LD"),
+        "FF": count("FD"),
         "DSP48E1": count("DSP48E1"),
         "RAMB36": count("RAMB36") + count("RAMB18") / 2,
     }
     return [Use(kind, used[kind], AVAILABLE[kind], LIMITS[kind]) for kind in AVAILABLE]
+
+
+def check_latches(cells: dict[str, int]) -> None:
+    """Refuse a design with latches, which nobody wrote on purpose."""
+    latches = {name: number for name, number in cells.items() if name.startswith("LD")}
+    if latches:
+        raise VerificationError(f"the design has latches: {latches}")
 
 
 def synthesize(target: CoreTarget, output: Path) -> list[Use]:
@@ -74,6 +81,7 @@ def synthesize(target: CoreTarget, output: Path) -> list[Use]:
     steps = f"synth_xilinx -family xc7 -flatten -top eg_core; tee -q -o {stat} stat -json"
     _run(_yosys(), ["-q", "-l", str(output / f"{name}.log"), "-p", _script(target, steps)])
     cells = json.loads(stat.read_text())["design"]["num_cells_by_type"]
+    check_latches(cells)
     uses = utilization(cells)
     record = {"target": target.name, "device": DEVICE, "cells": cells}
     record["use"] = [asdict(use) for use in uses]

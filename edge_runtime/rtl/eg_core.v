@@ -168,7 +168,8 @@ module eg_core #(
         .o_present(weights_present), .o_space(weight_space),
         .i_address(weight_address), .o_weights(weights)
     );
-    assign weights_loaded = resident_loaded || (program_loaded && !resident);
+    assign weights_loaded = program_loaded
+                            && (resident_loaded || !resident || weight_total == 32'd0);
 
     // --- The program's instruction ---------------------------------------------------------------
     wire        begin_tile, start_tile, illegal, logits_wrong, last_logit, machine_busy, push_logit;

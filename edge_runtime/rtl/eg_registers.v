@@ -57,15 +57,20 @@ module eg_registers #(
     reg [31:0] low_half;
     reg        error_q;
 
-    wire write = i_awvalid && i_wvalid && !o_bvalid;
-    wire read  = i_arvalid && !o_rvalid;
-    wire whole = write && i_wstrb == 4'hF;  // all registers are written whole, or not at all
-    wire [5:0] to   = i_awaddr[7:2];
+    // Address and data of a write come in either order and wait here for each other, so that no
+    // ready depends on a valid of its own cycle: AXI has no such paths.
+    reg        address_here, data_here, all_strobes;
+    reg [5:0]  to;
+    reg [31:0] data;
+
+    wire write = address_here && data_here && !o_bvalid;
+    wire read  = i_arvalid && o_arready;
+    wire whole = write && all_strobes;      // all registers are written whole, or not at all
     wire [5:0] from = i_araddr[7:2];
 
-    assign o_awready = write;
-    assign o_wready  = write;
-    assign o_arready = read;
+    assign o_awready = !address_here;
+    assign o_wready  = !data_here;
+    assign o_arready = !o_rvalid;
     assign o_bresp   = 2'b00;
     assign o_rresp   = 2'b00;
     assign o_irq     = |(irq_enable & irq_status);
@@ -81,7 +86,14 @@ module eg_registers #(
         o_image_valid   <= 1'b0;
         o_overrun       <= 1'b0;
         o_soft_reset    <= 1'b0;
+        if (o_awready) to <= i_awaddr[7:2];
+        if (o_wready) begin
+            data        <= i_wdata;
+            all_strobes <= i_wstrb == 4'hF;
+        end
         if (i_reset) begin
+            address_here   <= 1'b0;
+            data_here      <= 1'b0;
             o_bvalid       <= 1'b0;
             o_rvalid       <= 1'b0;
             o_run          <= 1'b0;
@@ -93,6 +105,10 @@ module eg_registers #(
             half           <= 1'b0;
             error_q        <= 1'b0;
         end else begin
+            if (write)                       address_here <= 1'b0;
+            else if (i_awvalid && o_awready) address_here <= 1'b1;
+            if (write)                       data_here <= 1'b0;
+            else if (i_wvalid && o_wready)   data_here <= 1'b1;
             if (write)         o_bvalid <= 1'b1;
             else if (i_bready) o_bvalid <= 1'b0;
             if (read)          o_rvalid <= 1'b1;
@@ -100,29 +116,22 @@ module eg_registers #(
 
             error_q <= i_error != 4'd0;
             if (i_done) images <= images + 32'd1;
-            irq_status <= (irq_status & ~(whole && to == 6'h07 ? i_wdata[1:0] : 2'd0))
+            irq_status <= (irq_status & ~(whole && to == 6'h07 ? data[1:0] : 2'd0))
                           | {i_error != 4'd0 && !error_q, i_done};
 
             if (whole) case (to)
-                6'h04: begin
-                    {o_soft_reset, o_by_registers, o_run} <= i_wdata[2:0];
-                    if (i_wdata[2]) begin
-                        half       <= 1'b0;
-                        images     <= 32'd0;
-                        irq_status <= 2'd0;
-                    end
-                end
-                6'h06: irq_enable <= i_wdata[1:0];
-                6'h08: o_watchdog <= i_wdata;
+                6'h04: {o_soft_reset, o_by_registers, o_run} <= data[2:0];
+                6'h06: irq_enable <= data[1:0];
+                6'h08: o_watchdog <= data;
                 default: ;
             endcase
 
             o_last <= to[0];
-            if (for_program || for_image) o_beat <= {32'd0, i_wdata};
+            if (for_program || for_image) o_beat <= {32'd0, data};
             if (for_weights) begin
                 half     <= !half;
-                low_half <= i_wdata;
-                o_beat   <= {i_wdata, low_half};
+                low_half <= data;
+                o_beat   <= {data, low_half};
             end
             if (o_by_registers) begin
                 o_program_valid <= for_program;
@@ -132,6 +141,12 @@ module eg_registers #(
                              || (o_image_valid && !i_image_ready);
             end else begin
                 o_overrun <= for_program || for_weights || for_image;
+            end
+            // In the cycle of the others' reset: an image or an error of that very cycle is none.
+            if (o_soft_reset) begin
+                half       <= 1'b0;
+                images     <= 32'd0;
+                irq_status <= 2'd0;
             end
         end
     end
@@ -159,16 +174,18 @@ module eg_registers #(
 `ifdef FORMAL
     // AXI4-Lite: an answer for each transaction, kept until it is taken; nothing is taken halfway.
     reg past_valid = 1'b0;
-    reg [1:0] writes, reads;            // accepted and not answered
+    reg [1:0] addresses, writes, reads; // accepted and not answered
 
     initial assume (i_reset);
     always @(posedge i_clk) begin
         past_valid <= 1'b1;
-        writes <= i_reset ? 2'd0 : writes + (i_awvalid && o_awready) - (o_bvalid && i_bready);
+        addresses <= i_reset ? 2'd0
+                             : addresses + (i_awvalid && o_awready) - (o_bvalid && i_bready);
+        writes <= i_reset ? 2'd0 : writes + (i_wvalid && o_wready) - (o_bvalid && i_bready);
         reads  <= i_reset ? 2'd0 : reads + (i_arvalid && o_arready) - (o_rvalid && i_rready);
         if (past_valid) begin
-            assert ((i_awvalid && o_awready) == (i_wvalid && o_wready));
-            assert (writes == {1'b0, o_bvalid});
+            assert (addresses == {1'b0, address_here} + {1'b0, o_bvalid});
+            assert (writes == {1'b0, data_here} + {1'b0, o_bvalid});
             assert (reads == {1'b0, o_rvalid});
             if ($past(o_bvalid && !i_bready && !i_reset)) assert (o_bvalid);
             if ($past(o_rvalid && !i_rready && !i_reset)) begin

@@ -46,9 +46,11 @@ module eg_weights #(
     wire [15:0] tile_wrapped = tile_next >= {1'b0, CAPACITY} ? tile_next[15:0] - CAPACITY
                                                              : tile_next[15:0];
 
-    assign o_present = held >= i_words && (!i_resident || o_loaded);
+    // Where there are none to come, for pools alone, none are waited for.
+    assign o_present = held >= i_words && (!i_resident || o_loaded || i_total == 32'd0);
     assign o_space   = CAPACITY - held;
-    // Resident weights that come again are an error, and taken, so that their sender ends.
+    // Resident weights that come again, and any where there are none, are an error, and taken, so
+    // that their sender ends.
     assign o_ready   = i_enable && (o_loaded || held != CAPACITY);
 
     assign o_receiving = (received != 32'd0 || bank != 8'd0) && !o_loaded && o_ready;
@@ -71,7 +73,7 @@ module eg_weights #(
         end else begin
             if (beat) begin
                 bank    <= last_bank ? 8'd0 : bank + 8'd1;
-                o_error <= o_loaded || i_last != complete;
+                o_error <= o_loaded || i_total == 32'd0 || i_last != complete;
             end
             if (word) begin
                 received   <= complete ? 32'd0 : received + 32'd1;

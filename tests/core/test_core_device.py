@@ -144,6 +144,33 @@ def test_reset_in_the_middle(small, network, after, by):
     expect_recovery(small, network)
 
 
+def test_a_reset_in_the_cycle_of_an_error_or_of_the_end(small, network):
+    """Whenever it comes: afterwards there is no error, no image, no interrupt."""
+    _, image, inputs = network
+    start(small, image)
+    small.send(device.PROGRAM, image.program)
+    small.send(device.WEIGHTS, image.weights)
+    small.run(3_000)
+    small.send(device.IMAGE, inputs[0].tobytes())
+    begun = small.cycles
+    small.write(device.IRQ_ENABLE, 1)
+    small.run(100_000, until_interrupt=True)
+    ends = small.cycles - begun  # from here to the interrupt
+    for when in [*range(24), *range(ends - 12, ends + 4)]:
+        start(small, image)
+        bad = when < 24
+        small.send(device.PROGRAM, bytes(4) if bad else image.program)
+        if not bad:
+            small.send(device.WEIGHTS, image.weights)
+            small.run(3_000)
+            small.send(device.IMAGE, inputs[0].tobytes())
+        small.run(when)
+        small.write(device.CONTROL, device.SOFT_RESET)
+        assert small.read(device.STATUS) & 0xFF00 == 0
+        assert small.read(device.IRQ_STATUS) == small.read(device.IMAGES) == 0
+    expect_recovery(small, network)
+
+
 def damaged(image, word: int, value: int) -> bytes:
     """A program with another word, and the checksum made good."""
     words = list(struct.unpack(f"<{len(image.program) // 4}I", image.program))
@@ -302,6 +329,21 @@ def test_packets_that_end_without_their_end(small, network, stream):
         small.send(each, packets[each])
     small.send(stream, packets[stream][:8], last=False)
     expect_error(small, "watchdog")
+    expect_recovery(small, network)
+
+
+@pytest.mark.parametrize("resident", [0, 1])
+def test_weights_of_a_program_without_any(small, network, resident):
+    """However many come, and without an end: an error, and all are taken."""
+    _, image, _ = network
+    start(small, image)
+    program = damaged(image, 3, 0)
+    words = list(struct.unpack(f"<{len(program) // 4}I", program))
+    words[7] = (words[7] + words[4] - resident) & 0xFFFFFFFF
+    words[4] = resident
+    small.send(device.PROGRAM, struct.pack(f"<{len(words)}I", *words))
+    small.send(device.WEIGHTS, bytes(2 * SMALL.lanes * SMALL.weight_depth), last=False)
+    expect_error(small, "weights length")
     expect_recovery(small, network)
 
 

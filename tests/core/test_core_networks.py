@@ -6,7 +6,7 @@ import pytest
 from edge_runtime import integer
 from edge_runtime.core_model import CYCLES, CoreModel
 from edge_runtime.errors import GraphError
-from edge_runtime.layers import Activation, Conv, IntegerNetwork
+from edge_runtime.layers import Activation, AvgPool, Conv, IntegerNetwork
 from quantize.core.compiler import CompiledCore, compile_core
 from quantize.core.target import CoreTarget
 from tests.core.conftest import SINGLE, SMALL, build_model
@@ -76,6 +76,20 @@ def test_sums_that_lose_nothing(small):
         inputs = images(rng, network, 4) // 8
         found = small.classify(compile_core(network, SMALL).image(), inputs)
         np.testing.assert_array_equal(found, integer.run(network, inputs))
+
+
+@pytest.mark.parametrize("pauses", [0, 100])
+def test_pools_alone(small, pauses):
+    """A network without any weights: none are waited for."""
+    pools = (
+        AvgPool("a", -1, (2, 2), (2, 2), 1, 2, 3),
+        AvgPool("b", 0, (4, 4), (4, 4), 21, 5, 3),
+    )
+    network = IntegerNetwork((8, 8, 5), 7, pools)
+    inputs = np.random.default_rng(1).integers(-128, 128, (3, 8, 8, 5)).astype(np.int8)
+    small.pauses(1, pauses)
+    found = small.classify(compile_core(network, SMALL).image(), inputs)
+    np.testing.assert_array_equal(found, integer.run(network, inputs))
 
 
 def corner_network(weight: int, bias: int, shift: int, shift_bias: int) -> IntegerNetwork:

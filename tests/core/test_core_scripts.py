@@ -21,6 +21,9 @@ def script():
 
 def test_cells_are_counted_as_the_device_counts(script):
     cells = {"LUT1": 3, "LUT6": 10, "SRL16E": 2, "INV": 1, "RAM32M": 5, "FDRE": 7, "FDSE": 1}
+    script.check_latches(cells)
+    with pytest.raises(VerificationError, match=r"latches: {'LDCE': 2}"):
+        script.check_latches(cells | {"LDCE": 2})
     cells |= {"DSP48E1": 4, "RAMB36E1": 6, "RAMB18E1": 3, "CARRY4": 99, "MUXF7": 99}
     used = {use.kind: use.used for use in script.utilization(cells)}
     assert used == {"LUT": 36, "FF": 8, "DSP48E1": 4, "RAMB36": 7.5}

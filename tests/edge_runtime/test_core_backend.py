@@ -75,7 +75,7 @@ def test_a_rung_of_the_ladder(compiled, character, tmp_path):
     engines[1]._runner._image = dataclasses.replace(
         read_bundle(compiled).core, weights=bytes(len(read_bundle(compiled).core.weights))
     )
-    with pytest.raises(LadderError, match="rung core-sim differs from int8 on .* layer logits"):
+    with pytest.raises(LadderError, match=r"rung core-sim differs from int8 on .* layer logits"):
         Ladder(rungs, engines).run(batch)
 
 

@@ -16,6 +16,8 @@ typedef struct egc_model egc_model;
 enum { EGC_PROGRAM = 0, EGC_WEIGHTS = 1, EGC_IMAGE = 2, EGC_STREAMS = 3 };
 
 EGC_EXPORT egc_model *egc_open(void);
+/* The same, with an argument that the Verilog's $test$plusargs finds. */
+EGC_EXPORT egc_model *egc_open_with(const char *plusarg);
 EGC_EXPORT void egc_close(egc_model *model);
 
 /* The reset line, held for some cycles; what the model has queued is dropped. */
@@ -43,6 +45,9 @@ EGC_EXPORT void egc_pauses(egc_model *model, uint32_t seed, int chance);
 
 EGC_EXPORT int egc_interrupt(const egc_model *model);
 EGC_EXPORT uint64_t egc_cycles(const egc_model *model);
+/* Times that a logit was offered, not taken, and gone or another in the next cycle; a reset and a
+   change of who takes logits may do that, nothing else. */
+EGC_EXPORT uint64_t egc_violations(const egc_model *model);
 
 #ifdef __cplusplus
 }
