@@ -387,9 +387,11 @@ core-model: | $(INSTALLED)
 	@$(PY) scripts/build_core_model.py $(CORE)
 
 SIMULATED = $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED))
-simulate: $(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),,$(OUT)/manifest.csv) | $(INSTALLED)
+# Photographed characters where there are any, else the run's own.
+SIMULATED_IMAGES = $(or $(IMAGES),$(wildcard $(ICDAR)),$(OUT)/manifest.csv)
+simulate: $(filter $(OUT)/manifest.csv,$(SIMULATED_IMAGES)) | $(INSTALLED)
 	@$(PY) scripts/simulate_core.py --bundle "$(SIMULATED)" --target $(CORE) \
-	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" --count $(or $(COUNT),1000)
+	  --images "$(SIMULATED_IMAGES)" --count $(or $(COUNT),1000)
 
 synth: | $(INSTALLED)
 	@$(PY) scripts/synthesize_core.py $(CORE) --output "$(OUT)/core"
