@@ -18,6 +18,7 @@ SHIPPED := models/scene62/scene62.egb
 RUNTIME := edge_runtime/cpp/build/$(BOARD)
 CXX_GIVEN := $(if $(filter default undefined,$(origin CXX)),,$(CXX))
 SECONDS ?= 60
+CORE    ?= core128
 
 # What a data or training stage may be told beyond a preset.
 settings = $(foreach setting,$(1),--set "$(setting)")
@@ -51,8 +52,8 @@ MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime bench count \
-	deploy rollback host-given fuzz classify demo synth ship scene62 fonts62 \
-	test ladder robustness report check clean FORCE
+	deploy rollback host-given fuzz classify demo draw ship scene62 fonts62 \
+	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
 all: $(OUT)/first-look.png $(OUT)/report/index.html
 	@cat $(OUT)/evaluation.txt
@@ -85,7 +86,7 @@ help:
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
 	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
-	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
+	@echo "  make draw PER_CLASS=100      draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image or each image of a folder shows"
 	@echo "  make demo        draw, drop or photograph characters in a browser; PORT=$(PORT)"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
@@ -95,6 +96,9 @@ help:
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
 	@echo "  make bench [IMAGES=…]        race against other engines                  $(OUT)/bench/"
 	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
+	@echo "  make simulate    images through the open core in simulation: every logit compared"
+	@echo "  make synth       does CORE fit an xc7z020 (Yosys)?        $(OUT)/core/"
+	@echo "  make prove, make route       formal proofs of the core; its place and route on an ECP5"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
 	@echo "Variables, and what they are now:"
@@ -131,10 +135,11 @@ help:
 	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
 	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
 	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
+	  "CORE=$(CORE)" "the open core for make simulate and synth: core128, core64, core32" \
 	  "RUNGS=$(RUNGS)" "networks for make evaluate and make ladder (all); '?' lists them" \
 	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core" \
 	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
-	  "COUNT=$(COUNT)" "images for make robustness (500); 0 takes all" \
+	  "COUNT=$(COUNT)" "images for make robustness (500; 0 takes all) and make simulate (1000)" \
 	  "JSON= CSV= WATCH=" "1 for make classify: JSON lines, a table, images as they appear in a folder" \
 	  "ANNOTATE=$(ANNOTATE)" "for make classify: a picture of the images with their answers" \
 	  "OUT=$(OUT)" "where results go" \
@@ -370,8 +375,39 @@ audit: | $(INSTALLED)
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(CACHE),--cache "$(CACHE)") \
 	  $(if $(CALIBRATION),--calibration "$(CALIBRATION)")
 
-PER_CLASS ?= 100
+# --- The open core (docs/core.md) ------------------------------------------------------------------
+
+# Warnings are errors; what is waived, and why, is in eg.vlt.
+RTL := edge_runtime/rtl
+core-lint:
+	@command -v verilator iverilog >/dev/null || \
+	  { echo "the core's checks need: apt-get install verilator iverilog yosys z3" >&2; exit 2; }
+	@for lanes in 32 64 128; do for pair in 1 2; do \
+	  verilator --lint-only -Wall $(RTL)/eg.vlt $(RTL)/eg_core.v -y $(RTL) -GLANES=$$lanes -GPAIR=$$pair \
+	    || exit 1; done; done
+	@iverilog -g2005 -Wall -t null -o /dev/null $(RTL)/eg_*.v
+
+core-model: | $(INSTALLED)
+	@$(PY) scripts/build_core_model.py $(CORE)
+
+SIMULATED = $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED))
+# Photographed characters where there are any, else the run's own.
+SIMULATED_IMAGES = $(or $(IMAGES),$(wildcard $(ICDAR)),$(OUT)/manifest.csv)
+simulate: $(filter $(OUT)/manifest.csv,$(SIMULATED_IMAGES)) | $(INSTALLED)
+	@$(PY) scripts/simulate_core.py --bundle "$(SIMULATED)" --target $(CORE) \
+	  --images "$(SIMULATED_IMAGES)" --count $(or $(COUNT),1000)
+
 synth: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py $(CORE) --output "$(OUT)/core"
+
+route: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py --route --output "$(OUT)/core"
+
+prove: | $(INSTALLED)
+	@$(PY) scripts/prove_core.py
+
+PER_CLASS ?= 100
+draw: | $(INSTALLED)
 	@$(PY) -m semi_supervised synth --output "$(OUT)/synth" --per-class $(PER_CLASS) \
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)")
 
@@ -385,9 +421,11 @@ ladder: | $(INSTALLED)
 	@$(PY) -m edge_runtime evaluate --bundle $(SHIPPED) --images $(OUT)/ladder \
 	  --rungs $(or $(RUNGS),all) --ladder only
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
-	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c)
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp edge_runtime/rtl/model/* tests/*.c \
+	tests/edge_runtime/*.c tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c)
 check: | $(INSTALLED)
+	@if command -v verilator iverilog >/dev/null; then $(MAKE) --no-print-directory core-lint; else \
+	  echo "the core's Verilog was not checked: that needs apt-get install verilator iverilog" >&2; fi
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
