@@ -1,37 +1,23 @@
 """What a race asks of an engine; `engines` has a file for each."""
 
 import hashlib
-import importlib
-import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from edge_runtime.bench.decode import decode
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import InputError, MissingDependencyError
 from edge_runtime.files import replacing_folder, sha256_of
+from edge_runtime.formats.format import Format, Load, Run, Source, in_batches, versions
 from edge_runtime.layers import Int8
-from edge_runtime.runners import Logits, check_recorded
+from edge_runtime.runners import Logits
 
 TURN_NS = 2_000_000  # what a turn takes at least; edge_bench has the same
 MOST_BATCH = 64
 
-# From int8 inputs [batch, 32, 32, 1] to logits [batch, classes], valid until the next call.
-Run = Callable[[Int8], npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Load:
-    """How many images a call takes, and how many threads it may use."""
-
-    batch: int
-    threads: int
+Make = Callable[[Path], Any]  # writes a converted model where it is told
 
 
 @dataclass(frozen=True)
@@ -56,24 +42,19 @@ class Network:
     cpu: int = 0
     isa: str | None = None
 
-    def model(self, name: str) -> Path:
-        """Return the path of model.onnx or frozen_model.pb; `InputError` where it is missing."""
-        path = self.path.parent / name
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; `make quantize` leaves it beside the bundle")
-        check_recorded(self.bundle, self.path, path)
-        return path
+    @property
+    def source(self) -> Source:
+        """What conversions start from."""
+        return Source(self.bundle, self.path, self.calibration)
 
-    def converted(
-        self, source: Path, name: str, packages: str, make: Callable[[Path], Any]
-    ) -> Path:
+    def converted(self, source: Path, name: str, packages: Sequence[str], make: Make) -> Path:
         """Return a converted model's path; ``make`` writes it unless it is there already.
 
         Its folder is named by all that it depends on: the source, the calibration inputs and the
-        releases of the packages (separated by blanks) that convert it.
+        releases of the packages that convert it.
         """
         key = hashlib.sha256(self.calibration.tobytes())
-        key.update(f"{sha256_of(source)} {versions(packages.split())}".encode())
+        key.update(f"{sha256_of(source)} {versions(packages)}".encode())
         folder = self.models / f"{name}-{key.hexdigest()[:16]}"
         if not folder.is_dir():
             with replacing_folder(folder) as new:
@@ -133,13 +114,7 @@ class InPython:
 
     def logits(self, inputs: Int8) -> Logits:
         """Logits [N, classes] of N inputs."""
-        found = []
-        for i in range(0, len(inputs), self._batch):
-            part = inputs[i : i + self._batch]
-            full = np.zeros((self._batch, *part.shape[1:]), np.int8)  # loads are of one size
-            full[: len(part)] = part
-            found.append(self._run(full)[: len(part)].copy())
-        return np.concatenate(found)
+        return in_batches(self._run, self._batch, inputs)
 
     def turn(self, what: str) -> float:
         """Nanoseconds an image."""
@@ -162,20 +137,17 @@ class InPython:
         return elapsed / (passes * len(batches) * self._batch)
 
 
-def need(module: str) -> Any:
-    """Import a module of the extra `bench`; say how to install it where it is missing."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingDependencyError("pip install 'edgeglyph[bench]'") from None
+def of_format(one: Format, name: str, form: str, call: str) -> Engine:
+    """Return the engine that runs what `python -m edge_runtime convert` makes."""
 
+    def load_network(network: Network, load: Load) -> InPython:
+        made_of = network.source.model(one.model) if one.model else network.path
+        path = network.converted(
+            made_of,
+            f"{one.name}{one.suffix}",
+            one.packages,
+            lambda to: one.make(network.source, to),
+        )
+        return InPython(one.open(network.source, path, load).run, network, load)
 
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Releases of the packages that are installed."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return Engine(name, form, call, one.packages, load_network)

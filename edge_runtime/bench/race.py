@@ -13,12 +13,13 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from edge_runtime.bench.decode import has_opencv
-from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Load, Network, Opened
+from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Network, Opened
 from edge_runtime.errors import EdgeGlyphError, VerificationError
+from edge_runtime.formats.format import Load
+from edge_runtime.formats.verify import LEAST_AGREEMENT
 from edge_runtime.layers import Int8
 from edge_runtime.metrics import Metric, wilson
 
-LEAST_AGREEMENT = 0.9  # with the float network: what is below is broken, not fast
 _WARM_UP_ROUNDS = 3
 _SETTLE_S = 0.002  # threads of one engine go on spinning for a moment
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from edge_runtime.bench.engine import versions
 from edge_runtime.bench.race import Entry, Task
+from edge_runtime.formats.format import versions
 from edge_runtime.metrics import Metric
 
 SCHEMA = 1

@@ -10,12 +10,13 @@ from edge_runtime import integer
 from edge_runtime.__main__ import main
 from edge_runtime.alphabet import classes_of
 from edge_runtime.bench.decode import decode
-from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Load, Network
+from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Network
 from edge_runtime.bench.engines import ENGINES, ours
 from edge_runtime.bench.race import Entry, Images, Task, pinned, prepare, race
 from edge_runtime.bench.report import Report, summarize
 from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import GraphError, ImageError, InputError, MissingDependencyError
+from edge_runtime.formats.format import Load
 from edge_runtime.images import read_gray
 from edge_runtime.labeled_images import find_labeled_images
 from edge_runtime.preprocess import preprocess

@@ -5,8 +5,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.bench.engine import Engine, InPython, Load, Network
+from edge_runtime.bench.engine import Engine, InPython, Network
 from edge_runtime.errors import InputError, VerificationError
+from edge_runtime.formats.format import Load
 from edge_runtime.layers import Int8
 from edge_runtime.native import LIBRARY as SHARED_OBJECT
 from edge_runtime.native import NativeRunner
