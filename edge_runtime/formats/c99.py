@@ -1,6 +1,7 @@
 """One C99 file without dependencies: the exact integers, for microcontrollers and any program."""
 
 import ctypes
+import functools
 import os
 import shlex
 import shutil
@@ -45,13 +46,24 @@ def find_compiler() -> list[str]:
 
 def load_c(path: Path) -> ctypes.CDLL:
     """Compile a converted file for this machine, all warnings being errors, and load it."""
+    try:
+        return _load(path.read_bytes())
+    except VerificationError as error:
+        raise VerificationError(f"{path}: {error}") from None
+
+
+@functools.lru_cache(maxsize=4)  # compiling takes longer than all that is done with it
+def _load(text: bytes) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(prefix="edgeglyph-") as folder:
-        library = Path(folder) / "network.so"
-        line = [*find_compiler(), *FLAGS, *_OPTIMIZED, str(path), "-o", str(library)]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        file, library = Path(folder) / "network.c", Path(folder) / "network.so"
+        file.write_bytes(text)
+        line = [*find_compiler(), *FLAGS, *_OPTIMIZED]
+        done = subprocess.run(
+            [*line, str(file), "-o", str(library)], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
-            raise VerificationError(f"{path}: {shlex.join(line[:-3])} fails: {reason}")
+            raise VerificationError(f"{shlex.join(line)} fails: {reason}")
         return ctypes.CDLL(str(library))
 
 
