@@ -1,6 +1,5 @@
 """ONNX: the float network, the exact integers, and ONNX Runtime's own static quantization (QDQ)."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,12 +52,25 @@ def _open_exact(source: Source, path: Path, load: Load) -> Session:
     return Session(open_session(path, load).run, load.batch, source.logit_unit)
 
 
+def _save(source: Source, model: Any, to: Path, scale: float = 1.0) -> None:
+    """Write a model that says itself what its classes are, for programs that read no JSON."""
+    onnx = need("onnx", "quantize")
+    about = {
+        "alphabet": "\n".join(source.bundle.alphabet.symbols),
+        "temperature": repr(source.bundle.temperature),
+        "scale": repr(scale),
+    }
+    onnx.helper.set_model_props(model, about)
+    onnx.save(model, str(to))
+
+
 def _make_float(source: Source, to: Path) -> None:
-    need("onnx", "quantize").save(take_bytes(load_cut(source.model("model.onnx"))), str(to))
+    _save(source, take_bytes(load_cut(source.model("model.onnx"))), to)
 
 
 def _make_exact(source: Source, to: Path) -> None:
-    shutil.copyfile(source.model(_EXACT), to)
+    model = need("onnx", "quantize").load(str(source.model(_EXACT)))
+    _save(source, model, to, source.logit_unit)
 
 
 def _make_qdq(source: Source, to: Path) -> None:
@@ -67,7 +79,7 @@ def _make_qdq(source: Source, to: Path) -> None:
         cut, quantized = Path(folder) / "float.onnx", Path(folder) / "qdq.onnx"
         write_cut(source, cut)
         _quantize(cut, quantized, to_float(source.calibration))
-        onnx.save(take_bytes(onnx.load(str(quantized))), str(to))
+        _save(source, take_bytes(onnx.load(str(quantized))), to)
 
 
 def _quantize(model: Path, to: Path, calibration: Any) -> None:

@@ -16,12 +16,12 @@ from edge_runtime import integer
 from edge_runtime.__main__ import main
 from edge_runtime.bundle import read_bundle
 from edge_runtime.calibration_images import part
-from edge_runtime.errors import MissingDependencyError, VerificationError
+from edge_runtime.errors import VerificationError
 from edge_runtime.files import sha256_of
 from edge_runtime.formats import FORMATS, command
-from edge_runtime.formats.format import Format, Load, Session, Source, in_batches
-from edge_runtime.formats.images import Measured, find_images, read_measured
-from edge_runtime.formats.verify import Reference, answer, verify
+from edge_runtime.formats.format import Format, Load, Session, in_batches
+from edge_runtime.formats.images import Measured, find_images
+from edge_runtime.formats.verify import Reference, verify
 from edge_runtime.labeled_images import find_labeled_images
 from tests.edge_runtime.conftest import ROOT
 from tests.networks import hard_inputs
@@ -31,28 +31,23 @@ BUNDLE = read_bundle(SHIPPED)
 
 
 @pytest.fixture(scope="module")
-def source(class_folders):
-    found = find_images(class_folders, BUNDLE.alphabet)
-    inputs = read_measured(found, BUNDLE.alphabet).inputs
-    return Source(BUNDLE, SHIPPED, np.concatenate([inputs[:12], hard_inputs(0)]))
+def source(conversions):
+    return conversions.source
 
 
 @pytest.fixture(scope="module")
-def reference(class_folders, source):
-    images = read_measured(find_images(class_folders, BUNDLE.alphabet), BUNDLE.alphabet)
-    return answer(source, images)
+def reference(conversions):
+    return conversions.reference
 
 
 @pytest.mark.filterwarnings("ignore")  # of the engines' own converters
 @pytest.mark.parametrize("name", FORMATS)
-def test_each_format_is_this_network(name, source, reference, tmp_path):
-    one = FORMATS[name]
-    try:
-        verified = command.convert(one, source, reference, tmp_path / name)
-    except MissingDependencyError as error:
-        pytest.skip(str(error))
-    told = json.loads((tmp_path / name / "convert.json").read_text("utf-8"))
-    path = tmp_path / name / f"scene62{one.suffix}"
+def test_each_format_is_this_network(name, conversions):
+    one, source, reference = FORMATS[name], conversions.source, conversions.reference
+    folder = conversions.get(name)
+    verified = conversions.made[name]
+    told = json.loads((folder / "convert.json").read_text("utf-8"))
+    path = folder / f"scene62{one.suffix}"
     assert told["files"][path.name] == {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     assert told["alphabet"] == list(BUNDLE.alphabet.symbols)
     assert told["verified"] == verified.as_json()
@@ -140,8 +135,8 @@ def test_the_command(class_folders, tmp_path, run_cli):
     assert code == 0
     assert "identical" in out
     assert "Verified on 37 images" in out
-    made = tmp_path / "out/onnx-int8/scene62.onnx"
-    assert sha256_of(made) == BUNDLE.manifest["files"]["model_int8.onnx"]
+    told = json.loads((tmp_path / "out/onnx-int8/convert.json").read_text("utf-8"))
+    assert told["made_from"]["sha256"] == BUNDLE.manifest["files"]["model_int8.onnx"]
 
 
 def test_a_bundle_by_itself_becomes_c(class_folders, tmp_path, run_cli):
