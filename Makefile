@@ -396,7 +396,7 @@ ladder: | $(INSTALLED)
 	  --rungs $(or $(RUNGS),all) --ladder only
 
 CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
-	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c)
+	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c examples/*/*.c examples/*/*.cpp)
 check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from edge_runtime import __version__
 from edge_runtime.bench.chart import draw_chart
 from edge_runtime.bench.engine import MOST_BATCH, Engine, Network
 from edge_runtime.bench.engines import ENGINES
+from edge_runtime.bench.engines.ours import PROGRAM
+from edge_runtime.bench.footprint import measure_footprint, measure_program
 from edge_runtime.bench.machine import describe_machine
-from edge_runtime.bench.race import Images, prepare, race, tasks
+from edge_runtime.bench.race import Entry, Images, prepare, race, tasks
 from edge_runtime.bench.report import Report
 from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import InputError, MissingDependencyError
@@ -78,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     wanted = tasks(processors)
     loads = list(dict.fromkeys(task.load for task in wanted))
     entries = prepare(engines, network, Images(images.inputs, images.labels), loads)
+    _measure_footprints(entries, network)
     peaks = race(entries, network, wanted, options.rounds)
     about = {
         "edgeglyph": __version__,
@@ -91,6 +95,15 @@ def run(options: argparse.Namespace) -> int:
     report = Report(about, entries, wanted, peaks, bundle.network.multiply_adds)
     _write(report, options.output)
     return 0
+
+
+def _measure_footprints(entries: Sequence[Entry], network: Network) -> None:
+    running = [entry for entry in entries if entry.absent is None]
+    for entry in tqdm(running, desc="memory", unit="engine", disable=None, leave=False):
+        if entry.engine is PROGRAM:
+            entry.footprint = measure_program(network)
+        else:
+            entry.footprint = measure_footprint(entry.engine.title, network)
 
 
 def _write(report: Report, folder: Path) -> None:

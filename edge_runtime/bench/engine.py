@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from edge_runtime.bench.decode import decode
 from edge_runtime.bundle import Bundle
-from edge_runtime.files import replacing_folder, sha256_of
+from edge_runtime.files import content_bytes, replacing_folder, sha256_of
 from edge_runtime.formats.format import Format, Load, Run, Source, in_batches, versions
 from edge_runtime.layers import Int8
 from edge_runtime.runners import Logits
@@ -62,6 +62,19 @@ class Network:
         return folder / name
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What one turn took.
+
+    ns : nanoseconds an image;  calls : the same of each call, where they were timed one by one
+    cpu : processor time by elapsed time; 2 are two processors all the time
+    """
+
+    ns: float
+    calls: tuple[float, ...] = ()
+    cpu: float = 0.0
+
+
 class Opened(Protocol):
     """An engine with the network loaded for one load."""
 
@@ -69,8 +82,8 @@ class Opened(Protocol):
         """Logits of any number of inputs; None where it only measures."""
         ...
 
-    def turn(self, what: str) -> float:
-        """Nanoseconds an image, over a turn: of the ``network`` alone or of a whole ``image``."""
+    def turn(self, what: str) -> Turn:
+        """Take a turn with the ``network`` alone or with a whole ``image``."""
         ...
 
 
@@ -83,6 +96,8 @@ class Engine:
     packages : what it needs from PyPI; their releases are recorded
     open : loads the network; `EdgeGlyphError` where that cannot be
     ours : not a peer
+    most_threads : that a call may use; 0 for any number
+    splits_images : whether threads may share an image; else each thread takes images of its own
     """
 
     name: str
@@ -91,6 +106,8 @@ class Engine:
     packages: tuple[str, ...]
     open: Callable[[Network, Load], Opened] = field(repr=False)
     ours: bool = False
+    most_threads: int = 0
+    splits_images: bool = True
 
     @property
     def title(self) -> str:
@@ -102,12 +119,22 @@ class Engine:
         """Whether it computes the network as it was trained."""
         return self.form.startswith("fp32")
 
+    def takes(self, load: Load) -> bool:
+        """Whether a load makes sense: no more threads than it uses."""
+        if not self.splits_images and load.threads > load.batch:
+            return False
+        return not self.most_threads or load.threads <= self.most_threads
+
 
 class InPython:
-    """An engine that is called from Python."""
+    """An engine that is called from Python.
 
-    def __init__(self, run: Run, network: Network, load: Load) -> None:
+    size_bytes : of the files that hold the network
+    """
+
+    def __init__(self, run: Run, network: Network, load: Load, size_bytes: int = 0) -> None:
         self._run, self._batch = run, load.batch
+        self.size_bytes = size_bytes
         inputs = network.inputs
         self._inputs = [inputs[i : i + load.batch] for i in range(0, len(inputs), load.batch)]
         self._files = [[network.image.read_bytes()] * load.batch] * len(self._inputs)
@@ -116,8 +143,8 @@ class InPython:
         """Logits [N, classes] of N inputs."""
         return in_batches(self._run, self._batch, inputs)
 
-    def turn(self, what: str) -> float:
-        """Nanoseconds an image."""
+    def turn(self, what: str) -> Turn:
+        """Take a turn of 2 ms or more, each call timed by itself."""
         if what == "network":
             return self._timed(self._run, self._inputs)
         return self._timed(self._whole, self._files)
@@ -125,19 +152,23 @@ class InPython:
     def _whole(self, files: Sequence[bytes]) -> None:
         self._run(decode(files))
 
-    def _timed(self, call: Callable[[Any], object], batches: Sequence[Any]) -> float:
+    def _timed(self, call: Callable[[Any], object], batches: Sequence[Any]) -> Turn:
         call(batches[0])  # with what others left in the caches
-        passes, elapsed = 0, 0
-        start = time.perf_counter_ns()
-        while elapsed < TURN_NS:
+        ends = []
+        cpu = time.process_time_ns()
+        start = now = time.perf_counter_ns()
+        while now - start < TURN_NS:
             for batch in batches:
                 call(batch)
-            passes += 1
-            elapsed = time.perf_counter_ns() - start
-        return elapsed / (passes * len(batches) * self._batch)
+                now = time.perf_counter_ns()
+                ends.append(now)
+        cpu = time.process_time_ns() - cpu
+        starts = [start, *ends[:-1]]
+        calls = tuple((e - s) / self._batch for s, e in zip(starts, ends, strict=True))
+        return Turn((now - start) / (len(ends) * self._batch), calls, cpu / (now - start))
 
 
-def of_format(one: Format, name: str, form: str, call: str) -> Engine:
+def of_format(one: Format, name: str, form: str, call: str, most_threads: int = 0) -> Engine:
     """Return the engine that runs what `python -m edge_runtime convert` makes."""
 
     def load_network(network: Network, load: Load) -> InPython:
@@ -148,6 +179,7 @@ def of_format(one: Format, name: str, form: str, call: str) -> Engine:
             one.packages,
             lambda to: one.make(network.source, to),
         )
-        return InPython(one.open(network.source, path, load).run, network, load)
+        size = content_bytes(path.parent)
+        return InPython(one.open(network.source, path, load).run, network, load, size)
 
-    return Engine(name, form, call, one.packages, load_network)
+    return Engine(name, form, call, one.packages, load_network, most_threads=most_threads)

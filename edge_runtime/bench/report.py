@@ -20,6 +20,7 @@ class Summary:
 
     ratio : median over the rounds of this engine's time by ours in the same round
     of_peak : median of the time by what the multiply-adds take at the processor's peak
+    p99 : of all single calls;  cpu : processors that were busy, the rounds' median
     """
 
     median: float
@@ -28,6 +29,8 @@ class Summary:
     least: float
     ratio: float | None
     of_peak: float | None
+    p99: float | None = None
+    cpu: float | None = None
 
     def as_json(self) -> dict[str, float]:
         """Figures with their units; those that are not known are left out."""
@@ -38,12 +41,20 @@ class Summary:
             "minimum_us": self.least,
             "times_ours": self.ratio,
             "times_peak": self.of_peak,
+            "p99_us": self.p99,
+            "cpu": self.cpu,
+            "images_per_second": 1e6 / self.median,
         }
         return {key: round(value, 4) for key, value in found.items() if value is not None}
 
 
 def summarize(
-    ns: Sequence[float], ours: Sequence[float] | None, peaks: Sequence[float], work: int
+    ns: Sequence[float],
+    ours: Sequence[float] | None,
+    peaks: Sequence[float],
+    work: int,
+    calls: Sequence[float] = (),
+    cpu: Sequence[float] = (),
 ) -> Summary:
     """Reduce an engine's rounds of one task.
 
@@ -53,12 +64,16 @@ def summarize(
     ours : the same of our engine
     peaks : multiply-adds a nanosecond, a figure a round; may be empty
     work : multiply-adds of an image
+    calls : nanoseconds an image of every call;  cpu : processors busy, a figure a round
     """
     times = np.array(ns) / 1e3
     low, median, high = np.percentile(times, (25, 50, 75))
     ratio = float(np.median(np.array(ns) / np.array(ours))) if ours else None
     of_peak = float(np.median(np.array(ns) * np.array(peaks) / work)) if peaks else None
-    return Summary(float(median), float(low), float(high), float(times.min()), ratio, of_peak)
+    p99 = float(np.percentile(calls, 99)) / 1e3 if calls else None
+    busy = float(np.median(cpu)) if cpu else None
+    least = float(times.min())
+    return Summary(float(median), float(low), float(high), least, ratio, of_peak, p99, busy)
 
 
 @dataclass(frozen=True)
@@ -81,7 +96,8 @@ class Report:
             return None
         mine = [e.ns[task] for e in self.entries if e.engine.ours and e.ns.get(task)]
         peaks = self.peaks if task.what == "network" and task.load.threads == 1 else ()
-        return summarize(ns, mine[0] if mine else None, peaks, self.work)
+        calls, cpu = entry.calls.get(task, ()), entry.cpu.get(task, ())
+        return summarize(ns, mine[0] if mine else None, peaks, self.work, calls, cpu)
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the single rounds."""
@@ -110,12 +126,14 @@ class Report:
             "absent": entry.absent,
             "accuracy": _metric(entry.accuracy),
             "agreement": _metric(entry.agreement),
+            "size_bytes": entry.size_bytes or None,
+            **(entry.footprint.as_json() if entry.footprint else {}),
             "measurements": figures,
         }
 
     def table(self, form: str = "simple") -> str:
-        """A table of the network alone, one of whole images, and what was left out."""
-        parts = [self._times("network", form), self._times("image", form)]
+        """Tables of the network alone, of whole images, of costs; and what was left out."""
+        parts = [self._times("network", form), self._times("image", form), self._costs(form)]
         absent = [(e.engine.title, e.absent) for e in self.entries if e.absent]
         if absent:
             parts.append(tabulate(absent, ("not raced", "why"), tablefmt=form))
@@ -139,6 +157,40 @@ class Report:
         titles = [task.title.split(", ", 1)[1] for task in chosen]
         last = ["accuracy", "as float"] if what == "network" else []
         return tabulate(rows, (first, *titles, *last), tablefmt=form, disable_numparse=True)
+
+    def _costs(self, form: str) -> str:
+        """Size, loading, memory; and of the network alone what is worth knowing beside medians."""
+        network = [task for task in self.tasks if task.what == "network"]
+        rows = []
+        for entry in self.entries:
+            found = {task: s for task in network if (s := self.summary(entry, task))}
+            if not found:
+                continue
+            print_of, wide = entry.footprint, network[-1]
+            one, many = found.get(network[0]), found.get(network[1])
+            rows.append(
+                [
+                    entry.engine.title,
+                    f"{entry.size_bytes / 1e3:,.0f}" if entry.size_bytes else "",
+                    f"{print_of.load_ms:,.1f}" if print_of else "",
+                    f"{(print_of.peak_bytes - print_of.base_bytes) / 2**20:,.1f}"
+                    if print_of
+                    else "",
+                    f"{one.p99:,.1f}" if one and one.p99 else "",
+                    f"{many.p99:,.1f}" if many and many.p99 else "",
+                    f"{1e6 / many.median:,.0f}" if many else "",
+                    f"{found[wide].cpu:.2f}" if wide in found and found[wide].cpu else "",
+                ]
+            )
+        if not rows:
+            return ""
+        headers = ["costs", "kB", "load ms", "memory MiB", "99 % µs, batch 1"]
+        headers += [
+            "99 % µs, batch 64",
+            "images/s, batch 64",
+            f"CPUs busy of {network[-1].load.threads}",
+        ]
+        return tabulate(rows, headers, tablefmt=form, disable_numparse=True)
 
 
 def _cell(summary: Summary | None) -> str:

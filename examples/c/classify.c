@@ -40,8 +40,9 @@ int main(int count, char **paths) {
             failed = 2;
         } else {
             printf("%s\t%s\t%lu.%06lu\t%lu.%06lu\n", paths[i], scene62_symbols[found.label],
-                   (unsigned long)found.confidence / 1000000, (unsigned long)found.confidence % 1000000,
-                   (unsigned long)found.p_real / 1000000, (unsigned long)found.p_real % 1000000);
+                   (unsigned long)found.confidence / 1000000,
+                   (unsigned long)found.confidence % 1000000, (unsigned long)found.p_real / 1000000,
+                   (unsigned long)found.p_real % 1000000);
         }
         free(gray);
     }

@@ -74,7 +74,8 @@ static std::array<int8_t, 1024> preprocess(const Gray &gray) {
     if (span < 8) return input;
     for (size_t i = 0; i < 1024; ++i) {
         const int64_t above = (small[i] - low) * 255 + span / 2;
-        input[i] = static_cast<int8_t>(above < 0 ? -128 : std::min<int64_t>(above / span, 255) - 128);
+        input[i] =
+            static_cast<int8_t>(above < 0 ? -128 : std::min<int64_t>(above / span, 255) - 128);
     }
     return input;
 }
@@ -102,8 +103,8 @@ public:
         std::array<int8_t, 1024> pixels = preprocess(read_pgm(path));
         const std::array<int64_t, 4> shape{1, 32, 32, 1};
         const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-        const Ort::Value input = Ort::Value::CreateTensor<int8_t>(memory, pixels.data(), pixels.size(),
-                                                                  shape.data(), shape.size());
+        const Ort::Value input = Ort::Value::CreateTensor<int8_t>(
+            memory, pixels.data(), pixels.size(), shape.data(), shape.size());
         const char *inputs[] = {input_.c_str()}, *outputs[] = {output_.c_str()};
         const auto found = session_.Run(Ort::RunOptions{}, inputs, &input, 1, outputs, 1);
         const std::vector<double> z = logits(found[0]);

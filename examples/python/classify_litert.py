@@ -1,4 +1,4 @@
-"""Classify characters by a .tflite model: classify_litert.py FOLDER IMAGE…"""
+"""Classify characters by a .tflite model: classify_litert.py FOLDER IMAGE…."""
 
 import sys
 

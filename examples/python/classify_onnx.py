@@ -1,4 +1,4 @@
-"""Classify characters by an ONNX model: classify_onnx.py FOLDER IMAGE…"""
+"""Classify characters by an ONNX model: classify_onnx.py FOLDER IMAGE…."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Classify characters by an OpenVINO model: classify_openvino.py FOLDER IMAGE…"""
+"""Classify characters by an OpenVINO model: classify_openvino.py FOLDER IMAGE…."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """The engines of a race, a file for each. To add one: a file with an `Engine`, and a line here."""
 
 from edge_runtime.bench.engine import Engine
-from edge_runtime.bench.engines import c_file, litert, ncnn, onnx_runtime, openvino, ours
+from edge_runtime.bench.engines import c_file, gpu, litert, ncnn, onnx_runtime, openvino, ours
 
 ENGINES: tuple[Engine, ...] = (
     ours.PROGRAM,
@@ -17,4 +17,5 @@ ENGINES: tuple[Engine, ...] = (
     onnx_runtime.FLOAT,
     ncnn.FLOAT,
     c_file.FILE,
+    *((gpu.TENSORFLOW, gpu.ONNX_RUNTIME) if gpu.has_gpu() else ()),
 )

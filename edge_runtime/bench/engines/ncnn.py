@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_runtime.bench.engine import Engine, InPython, Network
 from edge_runtime.errors import GraphError
+from edge_runtime.files import content_bytes
 from edge_runtime.formats.format import Load, need
 from edge_runtime.formats.onnx_graph import load_cut
 from edge_runtime.layers import Int8
@@ -41,7 +42,7 @@ def _open(network: Network, load: Load) -> InPython:
     def run(inputs: Int8) -> Any:
         return np.stack([one(image) for image in inputs])
 
-    return InPython(run, network, load)
+    return InPython(run, network, load, content_bytes(path.parent))
 
 
 def write_ncnn(model: Any, to: Path) -> None:
