@@ -168,7 +168,7 @@ class InPython:
         return Turn((now - start) / (len(ends) * self._batch), calls, cpu / (now - start))
 
 
-def of_format(one: Format, name: str, form: str, call: str, most_threads: int = 0) -> Engine:
+def of_format(one: Format, name: str, form: str, call: str) -> Engine:
     """Return the engine that runs what `python -m edge_runtime convert` makes."""
 
     def load_network(network: Network, load: Load) -> InPython:
@@ -182,4 +182,4 @@ def of_format(one: Format, name: str, form: str, call: str, most_threads: int = 
         size = content_bytes(path.parent)
         return InPython(one.open(network.source, path, load).run, network, load, size)
 
-    return Engine(name, form, call, one.packages, load_network, most_threads=most_threads)
+    return Engine(name, form, call, one.packages, load_network)

@@ -16,7 +16,7 @@ from typing import Any
 from edge_runtime.bench.engine import Network
 from edge_runtime.errors import VerificationError
 from edge_runtime.formats.format import Load
-from edge_runtime.memory import peak_bytes
+from edge_runtime.memory import forget_peak, peak_bytes
 from edge_runtime.native import LIBRARY
 
 
@@ -70,6 +70,7 @@ def _measure_here(title: str, network: Network) -> Footprint:
     from edge_runtime.bench.engines import ENGINES
 
     engine = next(one for one in ENGINES if one.title == title)
+    forget_peak()
     base, start = peak_bytes(), time.perf_counter()
     opened = engine.open(network, Load(1, 1))
     opened.logits(network.inputs[:1])

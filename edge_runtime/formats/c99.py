@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_runtime.errors import MissingDependencyError, VerificationError
 from edge_runtime.files import write_text
+from edge_runtime.formats.arena import plan_arena
 from edge_runtime.formats.c_source import c_source, identifier
 from edge_runtime.formats.format import Format, Load, Session, Source
 from edge_runtime.images import read_gray
@@ -44,34 +45,35 @@ def find_compiler() -> list[str]:
     )
 
 
+def compile_library(file: Path, library: Path) -> None:
+    """Compile a converted file for this machine, all warnings being errors."""
+    line = [*find_compiler(), *FLAGS, *_OPTIMIZED]
+    done = subprocess.run(
+        [*line, str(file), "-o", str(library)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise VerificationError(f"{file}: {shlex.join(line)} fails: {reason}")
+
+
 def load_c(path: Path) -> ctypes.CDLL:
-    """Compile a converted file for this machine, all warnings being errors, and load it."""
-    try:
-        return _load(path.read_bytes())
-    except VerificationError as error:
-        raise VerificationError(f"{path}: {error}") from None
+    """Compile a converted file, and load it."""
+    return _load(path, path.read_bytes())
 
 
 @functools.lru_cache(maxsize=4)  # compiling takes longer than all that is done with it
-def _load(text: bytes) -> ctypes.CDLL:
+def _load(path: Path, text: bytes) -> ctypes.CDLL:
     with tempfile.TemporaryDirectory(prefix="edgeglyph-") as folder:
-        file, library = Path(folder) / "network.c", Path(folder) / "network.so"
-        file.write_bytes(text)
-        line = [*find_compiler(), *FLAGS, *_OPTIMIZED]
-        done = subprocess.run(
-            [*line, str(file), "-o", str(library)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
-            raise VerificationError(f"{shlex.join(line)} fails: {reason}")
+        library = Path(folder) / "network.so"
+        compile_library(path, library)
         return ctypes.CDLL(str(library))
 
 
 class Compiled:
     """A converted file, compiled and loaded; one image at a time, on one thread."""
 
-    def __init__(self, source: Source, path: Path) -> None:
-        library, name = load_c(path), identifier(source.bundle.name)
+    def __init__(self, source: Source, library: ctypes.CDLL) -> None:
+        name = identifier(source.bundle.name)
         self._logits = getattr(library, f"{name}_logits")
         self._preprocess = getattr(library, f"{name}_preprocess")
         address = ctypes.c_void_p
@@ -79,9 +81,7 @@ class Compiled:
         size = ctypes.c_uint32
         self._preprocess.argtypes = (address, size, size, ctypes.c_size_t, address)
         self._classes = source.bundle.network.classes
-        # Its size is in the file, as a macro: what the plan says, and never less than all maps.
-        shapes = source.bundle.network.output_shapes()
-        self._arena = np.empty(1 + sum(int(np.prod(shape)) for shape in shapes), np.int8)
+        self._arena = np.empty(max(1, plan_arena(source.bundle.network)[1]), np.int8)
 
     def run(self, inputs: Int8) -> Any:
         """Integer logits int32 [N, classes]."""
@@ -104,7 +104,7 @@ class Compiled:
 
 
 def _open(source: Source, path: Path, load: Load) -> Session:
-    return Session(Compiled(source, path).run, load.batch, source.logit_unit)
+    return Session(Compiled(source, load_c(path)).run, load.batch, source.logit_unit)
 
 
 def _make(source: Source, to: Path) -> None:
@@ -113,7 +113,7 @@ def _make(source: Source, to: Path) -> None:
 
 def check_preprocessing(source: Source, path: Path, images: Sequence[Path], inputs: Int8) -> None:
     """Refuse a file whose bytes are not those of the one preprocessing."""
-    compiled = Compiled(source, path)
+    compiled = Compiled(source, load_c(path))
     for image, wanted in zip(images, inputs, strict=True):
         if not np.array_equal(compiled.preprocess(read_gray(image)), wanted):
             raise VerificationError(f"{path}: preprocesses {image} to other bytes")

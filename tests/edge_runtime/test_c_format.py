@@ -160,7 +160,7 @@ def compiled(tmp_path_factory):
     path = tmp_path_factory.mktemp("c") / "scene62.c"
     source = source_of(SHIPPED)
     c99.C.make(source, path)
-    return c99.Compiled(source, path)
+    return c99.Compiled(source, c99.load_c(path))
 
 
 @given(st.data())
