@@ -173,7 +173,7 @@ def test_web(name, site, conversions, crops):
     browser_tests = pytest.importorskip("tests.browser", reason="no playwright")
     folder, address = site
     shutil.copytree(conversions.get(name), folder, dirs_exist_ok=True)
-    paths = [p for p in sorted(crops.glob("*.png")) if Image.open(p).mode != "RGBA"]
+    paths = [path for path in sorted(crops.glob("*.png")) if path.read_bytes()[25] != 6]  # RGBA
     with browser_tests.chromium() as browser:
         page = browser.new_page()
         page.goto(address)
@@ -190,7 +190,7 @@ def test_web(name, site, conversions, crops):
 
 def test_examples_do_without_this_project():
     for file in EXAMPLES.rglob("*.*"):
-        if file.suffix != ".md":
+        if file.suffix not in (".md", ".pyc"):
             assert "edge_runtime" not in file.read_text("utf-8")
 
 
