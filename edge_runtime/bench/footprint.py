@@ -33,6 +33,11 @@ class Footprint:
     peak_bytes: int
     base_bytes: int
 
+    @property
+    def added_bytes(self) -> int:
+        """What the engine added to the process."""
+        return self.peak_bytes - self.base_bytes
+
     def as_json(self) -> dict[str, Any]:
         """Return the figures, with their units."""
         return {

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from edge_runtime.bench.engine import MOST_BATCH
 from edge_runtime.bench.race import Entry, Task
-from edge_runtime.formats.format import versions
+from edge_runtime.formats.format import Load, versions
 from edge_runtime.metrics import Metric
 
 SCHEMA = 1
@@ -160,37 +161,34 @@ class Report:
 
     def _costs(self, form: str) -> str:
         """Size, loading, memory; and of the network alone what is worth knowing beside medians."""
-        network = [task for task in self.tasks if task.what == "network"]
+        threads = max(task.load.threads for task in self.tasks)
+        one, many = Task("network", Load(1, 1)), Task("network", Load(MOST_BATCH, 1))
+        wide = Task("network", Load(MOST_BATCH, threads))
         rows = []
         for entry in self.entries:
-            found = {task: s for task in network if (s := self.summary(entry, task))}
-            if not found:
+            if not entry.ns:
                 continue
-            print_of, wide = entry.footprint, network[-1]
-            one, many = found.get(network[0]), found.get(network[1])
+            single, batch, busy = (self.summary(entry, task) for task in (one, many, wide))
             rows.append(
                 [
                     entry.engine.title,
-                    f"{entry.size_bytes / 1e3:,.0f}" if entry.size_bytes else "",
-                    f"{print_of.load_ms:,.1f}" if print_of else "",
-                    f"{(print_of.peak_bytes - print_of.base_bytes) / 2**20:,.1f}"
-                    if print_of
-                    else "",
-                    f"{one.p99:,.1f}" if one and one.p99 else "",
-                    f"{many.p99:,.1f}" if many and many.p99 else "",
-                    f"{1e6 / many.median:,.0f}" if many else "",
-                    f"{found[wide].cpu:.2f}" if wide in found and found[wide].cpu else "",
+                    _number(entry.size_bytes / 1e3 or None, 0),
+                    _number(entry.footprint and entry.footprint.load_ms),
+                    _number(entry.footprint and entry.footprint.added_bytes / 2**20),
+                    _number(single and single.p99),
+                    _number(batch and batch.p99),
+                    _number(batch and 1e6 / batch.median, 0),
+                    _number(busy and busy.cpu, 2),
                 ]
             )
-        if not rows:
-            return ""
         headers = ["costs", "kB", "load ms", "memory MiB", "99 % µs, batch 1"]
-        headers += [
-            "99 % µs, batch 64",
-            "images/s, batch 64",
-            f"CPUs busy of {network[-1].load.threads}",
-        ]
-        return tabulate(rows, headers, tablefmt=form, disable_numparse=True)
+        headers += [f"99 % µs, batch {MOST_BATCH}", f"images/s, batch {MOST_BATCH}"]
+        headers += [f"CPUs busy of {threads}"]
+        return tabulate(rows, headers, tablefmt=form, disable_numparse=True) if rows else ""
+
+
+def _number(value: float | None, decimals: int = 1) -> str:
+    return "" if value is None else f"{value:,.{decimals}f}"
 
 
 def _cell(summary: Summary | None) -> str:
