@@ -173,12 +173,12 @@ class Report:
                 [
                     entry.engine.title,
                     _number(entry.size_bytes / 1e3 or None, 0),
-                    _number(entry.footprint and entry.footprint.load_ms),
-                    _number(entry.footprint and entry.footprint.added_bytes / 2**20),
-                    _number(single and single.p99),
-                    _number(batch and batch.p99),
-                    _number(batch and 1e6 / batch.median, 0),
-                    _number(busy and busy.cpu, 2),
+                    _number(entry.footprint.load_ms if entry.footprint else None),
+                    _number(entry.footprint.added_bytes / 2**20 if entry.footprint else None),
+                    _number(single.p99 if single else None),
+                    _number(batch.p99 if batch else None),
+                    _number(1e6 / batch.median if batch else None, 0),
+                    _number(busy.cpu if busy else None, 2),
                 ]
             )
         headers = ["costs", "kB", "load ms", "memory MiB", "99 % µs, batch 1"]
