@@ -125,7 +125,8 @@ def test_c(conversions, crops, tmp_path):
 @pytest.fixture(scope="module")
 def cpp_program(tmp_path_factory):
     """The C++ example, with the headers of this machine and the library of the Python package."""
-    include = next((f for f in INCLUDES if f and (Path(f) / HEADER).is_file()), None)
+    places = [*INCLUDES, *(file.parent for file in (ROOT / "build/headers").rglob(HEADER))]
+    include = next((f for f in places if f and (Path(f) / HEADER).is_file()), None)
     if include is None or not shutil.which("g++"):
         pytest.skip(f"no g++, or no {HEADER}: set ORT_INCLUDE to its folder (examples/README.md)")
     ort = pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install 'edgeglyph[onnx]'")

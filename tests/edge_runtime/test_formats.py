@@ -4,6 +4,7 @@ What runs them here is what `convert` verifies with; test_examples.py runs the s
 programs that share no code with this project.
 """
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -16,7 +17,7 @@ from edge_runtime import integer
 from edge_runtime.__main__ import main
 from edge_runtime.bundle import read_bundle
 from edge_runtime.calibration_images import part
-from edge_runtime.errors import VerificationError
+from edge_runtime.errors import MissingDependencyError, VerificationError
 from edge_runtime.files import sha256_of
 from edge_runtime.formats import FORMATS, command
 from edge_runtime.formats.format import Format, Load, Session, in_batches
@@ -188,6 +189,25 @@ def test_an_absent_engine_says_how_to_install_it(
     assert (code, out) == (2, "")
     assert words in err.splitlines()[-1]
     assert not (tmp_path / "out" / name).exists()
+
+
+def test_all_leaves_out_what_is_not_installed(
+    class_folders, tmp_path, run_cli, monkeypatch, caplog
+):
+    def missing(source, to):
+        raise MissingDependencyError("abacus is not installed: pip install abacus")
+
+    exact = FORMATS["onnx-int8"]
+    absent = dataclasses.replace(exact, name="abacus", make=missing)
+    monkeypatch.setattr(command, "FORMATS", {"abacus": absent, "onnx-int8": exact})
+    arguments = ("convert", "--bundle", SHIPPED, "--images", class_folders, "--format", "all")
+    code, out, _ = run_cli(main, *arguments, "--output", tmp_path / "out")
+    assert code == 0
+    assert "abacus: left out: abacus is not installed: pip install abacus" in caplog.text
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["onnx-int8"]
+    assert "abacus" not in out
+    code, _, err = run_cli(main, *arguments[:-1], "abacus", "--output", tmp_path / "out")
+    assert (code, err.count("\n")) == (2, 1)
 
 
 # --- Which images ---------------------------------------------------------------------------------
