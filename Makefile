@@ -18,6 +18,7 @@ SHIPPED := models/scene62/scene62.egb
 RUNTIME := edge_runtime/cpp/build/$(BOARD)
 CXX_GIVEN := $(if $(filter default undefined,$(origin CXX)),,$(CXX))
 SECONDS ?= 60
+CORE    ?= core128
 
 # What a data or training stage may be told beyond a preset.
 settings = $(foreach setting,$(1),--set "$(setting)")
@@ -51,18 +52,19 @@ MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime bench convert count \
-	deploy rollback host-given fuzz classify demo synth ship scene62 fonts62 \
-	test ladder robustness report check clean FORCE
+	deploy rollback host-given fuzz classify demo draw ship scene62 fonts62 \
+	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
-all: $(OUT)/first-look.png $(OUT)/evaluation.json
+all: $(OUT)/first-look.png $(OUT)/report/index.html
 	@cat $(OUT)/evaluation.txt
 	@echo
-	@echo "The classifier is $(BUNDLE), all figures are in $(OUT)/evaluation.json. What next:"
+	@echo "The classifier is $(BUNDLE)."
+	@echo "The report is $(OUT)/report/index.html: open it in a browser. What next:"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
 	@echo "  make demo                      draw, drop or photograph characters in a browser"
 	@echo "  make adapt DATA=your/crops     your own symbols, from a few labels"
-	@echo "  make report                    all figures and their origin: $(OUT)/report/"
+	@echo "  make robustness report         the report with corrupted images, too (some minutes)"
 	@echo "  make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
@@ -76,7 +78,7 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
-	@echo "  make report      all figures in one file                 $(OUT)/report/report.json"
+	@echo "  make report      all figures as a page, and as JSON      $(OUT)/report/index.html"
 	@echo "  make robustness  accuracy on corrupted images, and the gate  $(OUT)/robustness/"
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
@@ -84,7 +86,7 @@ help:
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
 	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
-	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
+	@echo "  make draw PER_CLASS=100      draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image or each image of a folder shows"
 	@echo "  make demo        draw, drop or photograph characters in a browser; PORT=$(PORT)"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
@@ -96,6 +98,9 @@ help:
 	@echo "  make convert FORMAT=… [MODEL=…]  for other programs, verified     $(OUT)/convert/"
 	@echo "                   FORMAT: $(FORMATS), all"
 	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
+	@echo "  make simulate    images through the open core in simulation: every logit compared"
+	@echo "  make synth       does CORE fit an xc7z020 (Yosys)?        $(OUT)/core/"
+	@echo "  make prove, make route       formal proofs of the core; its place and route on an ECP5"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
 	@echo "Variables, and what they are now:"
@@ -133,10 +138,11 @@ help:
 	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
 	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
 	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
+	  "CORE=$(CORE)" "the open core for make simulate and synth: core128, core64, core32" \
 	  "RUNGS=$(RUNGS)" "networks for make evaluate and make ladder (all); '?' lists them" \
 	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core" \
 	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
-	  "COUNT=$(COUNT)" "images for make robustness (500); 0 takes all" \
+	  "COUNT=$(COUNT)" "images for make robustness (500; 0 takes all) and make simulate (1000)" \
 	  "JSON= CSV= WATCH=" "1 for make classify: JSON lines, a table, images as they appear in a folder" \
 	  "ANNOTATE=$(ANNOTATE)" "for make classify: a picture of the images with their answers" \
 	  "OUT=$(OUT)" "where results go" \
@@ -233,9 +239,12 @@ robustness: $(BUNDLE)
 	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  --count $(or $(COUNT),500) --jobs $(or $(JOBS),1) --output $(OUT)/robustness
 
-# What was measured, in one file; `make robustness` before it adds that.
+# What was measured, as a page; `make robustness` and `make bench` before it add theirs.
+REPORT = $(PY) -m edge_runtime report --bundle $(BUNDLE) --evaluation $< --output $(OUT)/report
 report: $(OUT)/evaluation.json
-	@$(PY) -m edge_runtime report --bundle $(BUNDLE) --evaluation $< --output $(OUT)/report
+	@$(REPORT)
+$(OUT)/report/index.html: $(OUT)/evaluation.json
+	@$(REPORT)
 
 # --- Quantization-aware training -----------------------------------------------------------------
 # Where the integers lose too much: the trained network goes on learning with every tensor rounded
@@ -380,8 +389,39 @@ audit: | $(INSTALLED)
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(CACHE),--cache "$(CACHE)") \
 	  $(if $(CALIBRATION),--calibration "$(CALIBRATION)")
 
-PER_CLASS ?= 100
+# --- The open core (docs/core.md) ------------------------------------------------------------------
+
+# Warnings are errors; what is waived, and why, is in eg.vlt.
+RTL := edge_runtime/rtl
+core-lint:
+	@command -v verilator iverilog >/dev/null || \
+	  { echo "the core's checks need: apt-get install verilator iverilog yosys z3" >&2; exit 2; }
+	@for lanes in 32 64 128; do for pair in 1 2; do \
+	  verilator --lint-only -Wall $(RTL)/eg.vlt $(RTL)/eg_core.v -y $(RTL) -GLANES=$$lanes -GPAIR=$$pair \
+	    || exit 1; done; done
+	@iverilog -g2005 -Wall -t null -o /dev/null $(RTL)/eg_*.v
+
+core-model: | $(INSTALLED)
+	@$(PY) scripts/build_core_model.py $(CORE)
+
+SIMULATED = $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED))
+# Photographed characters where there are any, else the run's own.
+SIMULATED_IMAGES = $(or $(IMAGES),$(wildcard $(ICDAR)),$(OUT)/manifest.csv)
+simulate: $(filter $(OUT)/manifest.csv,$(SIMULATED_IMAGES)) | $(INSTALLED)
+	@$(PY) scripts/simulate_core.py --bundle "$(SIMULATED)" --target $(CORE) \
+	  --images "$(SIMULATED_IMAGES)" --count $(or $(COUNT),1000)
+
 synth: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py $(CORE) --output "$(OUT)/core"
+
+route: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py --route --output "$(OUT)/core"
+
+prove: | $(INSTALLED)
+	@$(PY) scripts/prove_core.py
+
+PER_CLASS ?= 100
+draw: | $(INSTALLED)
 	@$(PY) -m semi_supervised synth --output "$(OUT)/synth" --per-class $(PER_CLASS) \
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)")
 
@@ -395,9 +435,12 @@ ladder: | $(INSTALLED)
 	@$(PY) -m edge_runtime evaluate --bundle $(SHIPPED) --images $(OUT)/ladder \
 	  --rungs $(or $(RUNGS),all) --ladder only
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
-	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c examples/*/*.c examples/*/*.cpp)
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp edge_runtime/rtl/model/* tests/*.c \
+	tests/edge_runtime/*.c tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c \
+	examples/*/*.c examples/*/*.cpp)
 check: | $(INSTALLED)
+	@if command -v verilator iverilog >/dev/null; then $(MAKE) --no-print-directory core-lint; else \
+	  echo "the core's Verilog was not checked: that needs apt-get install verilator iverilog" >&2; fi
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy

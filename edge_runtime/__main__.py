@@ -30,7 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     robustness.add_options(
         commands.add_parser("robustness", help="accuracy on corrupted images, and rejection")
     )
-    report.add_options(commands.add_parser("report", help="put all figures into report.json"))
+    report.add_options(
+        commands.add_parser("report", help="all figures as a page, or two side by side")
+    )
     bench.add_options(
         commands.add_parser("bench", help="race this engine against others, the same network")
     )

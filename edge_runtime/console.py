@@ -13,7 +13,7 @@ _COMMANDS = {
     "demo": ("edge_runtime", "draw, drop or photograph characters in the browser"),
     "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
     "robustness": ("edge_runtime", "accuracy on corrupted images, and what the gate rejects"),
-    "report": ("edge_runtime", "put all figures into report.json"),
+    "report": ("edge_runtime", "all figures as a page; or two side by side"),
     "bench": ("edge_runtime", "race this engine against others with the same network"),
     "convert": ("edge_runtime", "the network as LiteRT, OpenVINO, ONNX or C, verified"),
     "data": ("semi_supervised", "find or draw characters and split them"),

@@ -16,7 +16,13 @@ T = TypeVar("T")
 
 PROTOCOLS = ("random", "chars74k-15", "chars74k-5", "kaggle", "cross-source", "all", "few")
 LEFT_OVER = ("unlabeled", "excluded")
-METHODS = ("supervised", "sgan", "consistency", "sgan-consistency")
+WITHOUT_GENERATOR = {
+    "supervised": "supervised",
+    "sgan": "supervised",
+    "consistency": "consistency",
+    "sgan-consistency": "consistency",
+}
+METHODS = tuple(WITHOUT_GENERATOR)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ _WARM_UP: Final = 20  # runs
 _SECONDS: Final = 1.0  # of single images, and again of batches
 _FEWEST, _MOST = 30, 5000  # runs
 _BATCH: Final = 64
+_FROM_BUNDLE: Final = ("int8", "native", "core-sim")  # back ends that read the bundle's integers
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def measure_costs(rungs: Sequence[Rung]) -> dict[str, Cost]:
 
 def measure_cost(rung: Rung) -> Cost:
     """Measure one rung."""
-    size = content_bytes(rung.bundle) if rung.program or rung.name in ("int8", "native") else 0
+    size = content_bytes(rung.bundle) if rung.program or rung.name in _FROM_BUNDLE else 0
     size += sum(content_bytes(file) for file in rung.files)
     with tempfile.TemporaryDirectory(prefix="edgeglyph-") as folder:
         if rung.program is not None:

@@ -29,7 +29,12 @@ from edge_runtime.files import sha256_of, write_json
 from semi_supervised.data import chooses_epoch, read_alphabet
 from semi_supervised.frequencies import expected_frequencies
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
-from semi_supervised.settings import Settings, TeacherSettings, TrainSettings
+from semi_supervised.settings import (
+    WITHOUT_GENERATOR,
+    Settings,
+    TeacherSettings,
+    TrainSettings,
+)
 from semi_supervised.sheets import write_png
 from semi_supervised.synthesis import Synthesizer, synthesizer_if_possible
 from semi_supervised.training.batches import Batch, batch_counts, make_batches
@@ -109,8 +114,10 @@ def train(
 
 
 def _settings_of_teacher(settings: Settings) -> Settings:
+    """The classifier's own, but wider and without a generator, which serves the gate alone."""
     train = replace(
         settings.train,
+        method=WITHOUT_GENERATOR[settings.train.method],
         epochs=settings.teacher.epochs,
         width=settings.train.width * settings.teacher.width,
         pretrain_epochs=min(settings.train.pretrain_epochs, settings.teacher.epochs - 1),

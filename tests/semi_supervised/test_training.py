@@ -273,6 +273,9 @@ def test_a_teacher_is_trained_first_and_learned_from(data, tmp_path):
     trainer.train(data, tmp_path / "training", settings, workers=0)
     teacher = load_best(tmp_path / "training-teacher/best.npz")[0]
     assert teacher.kernels[0].shape[-1] == 96
+    how = json.loads((tmp_path / "training-teacher/training.json").read_text())
+    assert how["settings"]["train"]["method"] == "consistency"  # of sgan-consistency
+    assert not (tmp_path / "training-teacher/generated").exists()
     result = json.loads((tmp_path / "training/result.json").read_text())
     assert result["best"]["loss_distillation"] > 0
     weights = (tmp_path / "training-teacher/best.npz").read_bytes()
