@@ -11,6 +11,7 @@ from edge_runtime.demo import command as demo
 from edge_runtime.evaluation import command as evaluate
 from edge_runtime.evaluation import report_command as report
 from edge_runtime.evaluation import robustness_command as robustness
+from edge_runtime.formats import command as convert
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_options(
         commands.add_parser("bench", help="race this engine against others, the same network")
     )
+    convert.add_options(
+        commands.add_parser("convert", help="the network as LiteRT, OpenVINO, ONNX or C, verified")
+    )
     return parser
 
 
@@ -46,6 +50,7 @@ def _run(options: argparse.Namespace) -> int:
         "robustness": robustness.run,
         "report": report.run,
         "bench": bench.run,
+        "convert": convert.run,
     }
     return run[options.command](options)
 
