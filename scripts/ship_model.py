@@ -105,7 +105,7 @@ def shareable(evaluation: Path) -> dict[str, Any]:
     origin.get("images", {}).pop("path", None)
     if "files" in origin:
         origin["files"] = {Path(name).name: digest for name, digest in origin["files"].items()}
-    return figures
+    return dict(figures)
 
 
 def card(folder: Path, name: str, command: str) -> str:
