@@ -1,0 +1,157 @@
+"""What a frame shows beside its pixels: fields, cells, characters, how sure, how fast."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from edge_runtime.video.engine import Engine
+from edge_runtime.video.geometry import Corners, Frame, PlacedField
+from edge_runtime.video.lettering import Color, shade, text_width, write_text
+from edge_runtime.video.opencv import load_opencv
+from edge_runtime.video.reading import CellReading, Reading
+
+WHITE: Final[Color] = (255, 255, 255)
+FAINT: Final[Color] = (190, 190, 190)
+SURE: Final[Color] = (110, 220, 90)
+UNSURE: Final[Color] = (40, 180, 255)
+BAD: Final[Color] = (80, 80, 255)
+_SURE_FROM = 0.5  # confidence
+_PANEL_ROWS = 2.9  # height of a panel, in text heights
+
+
+class Overlay:
+    """Draws on frames of one size."""
+
+    def __init__(self, placed: Sequence[PlacedField], width: int, height: int) -> None:
+        self._placed = list(placed)
+        self._size = max(11, min(40, round(min(height / 30, width / 36))))
+        self._panels = [self._panel(field, width, height) for field in placed]
+        self._status = self._status_place(width, height)
+
+    def draw(
+        self,
+        frame: Frame,
+        readings: Sequence[Reading],
+        others: Sequence[Reading] | None = None,
+        status: str = "",
+    ) -> None:
+        """Draw readings on the frame itself; cells that differ from ``others`` are marked."""
+        for i, (placed, panel, reading) in enumerate(
+            zip(self._placed, self._panels, readings, strict=True)
+        ):
+            differs = [False] * len(reading.cells)
+            if others is not None:
+                pairs = zip(reading.cells, others[i].cells, strict=True)
+                differs = [a.symbol != b.symbol for a, b in pairs]
+            self._draw_field(frame, placed, panel, reading, differs)
+        if status:
+            x, y = self._status
+            shade(frame, x, y, text_width(status, self._size) + self._size, 1.7 * self._size)
+            write_text(frame, status, x + self._size / 2, y + 0.85 * self._size, self._size, WHITE)
+
+    def _draw_field(
+        self,
+        frame: Frame,
+        placed: PlacedField,
+        panel: tuple[int, int, int],
+        reading: Reading,
+        differs: Sequence[bool],
+    ) -> None:
+        outline(frame, placed.corners, WHITE)
+        colors = [_color(cell, other) for cell, other in zip(reading.cells, differs, strict=True)]
+        for cell, color in zip(reading.cells, colors, strict=True):
+            outline(frame, _shrunk(placed.outline(cell.box)), color)
+        x, y, width = panel
+        size, big = self._size, round(1.5 * self._size)
+        head, line = f"{reading.field}: ", self._line(reading)
+        one_row = all(cell.box.row == 0 for cell in reading.cells) and reading.cells
+        needed = text_width(head, size) + text_width(line, size) + size
+        left = max(0, min(x, frame.shape[1] - needed))
+        wide = max(width + x - left, needed) if one_row else needed
+        shade(frame, left, y, wide, _PANEL_ROWS * size if one_row else 1.6 * size)
+        middle = y + 0.8 * size
+        write_text(frame, head, left + size / 2, middle, size, FAINT)
+        color = SURE if reading.stable else UNSURE
+        write_text(frame, line, left + size / 2 + text_width(head, size), middle, size, color)
+        if not one_row:
+            return
+        for cell, color in zip(reading.cells, colors, strict=True):
+            center = float(placed.outline(cell.box)[:, 0].mean())
+            at, sure = y + 2.1 * size, f"{100 * cell.confidence:.0f}"
+            if not cell.symbol:
+                write_text(frame, "·", center, at, big, FAINT, "m")
+                continue
+            cell_width = float(np.ptp(placed.outline(cell.box)[:, 0]))
+            small = round(0.75 * size)
+            both = text_width(cell.symbol, big) + text_width(sure, small) + 3
+            if both > cell_width:
+                write_text(frame, cell.symbol, center, at, big, color, "m")
+                continue
+            begin = center - both / 2
+            write_text(frame, cell.symbol, begin, at, big, color)
+            write_text(frame, sure, begin + both, at + 0.2 * size, small, FAINT, "r")
+
+    def _line(self, reading: Reading) -> str:
+        if reading.confidence is None:
+            return "nothing"
+        stable = "" if reading.stable else " ..."
+        return f"{reading.text}  {100 * reading.confidence:.1f} %{stable}"
+
+    def _panel(self, placed: PlacedField, width: int, height: int) -> tuple[int, int, int]:
+        """Where a field's text goes: above it, else below it, else onto its top."""
+        low, high = placed.corners.min(axis=0), placed.corners.max(axis=0)
+        need = round(_PANEL_ROWS * self._size) + 3
+        x, field_width = int(low[0]), int(high[0] - low[0])
+        if low[1] >= need:
+            return x, int(low[1]) - need, field_width
+        if high[1] + need <= height:
+            return x, int(high[1]) + 4, field_width
+        return x, int(low[1]), field_width
+
+    def _status_place(self, width: int, height: int) -> tuple[int, int]:
+        """A corner without a field, the lower left one where all have one."""
+        high = round(1.7 * self._size)
+        need = round(_PANEL_ROWS * self._size)
+        taken = [
+            (min(y, field.corners[:, 1].min()), max(y + need, field.corners[:, 1].max()))
+            for field, (_, y, _) in zip(self._placed, self._panels, strict=True)
+        ]
+        for y in (height - high, 0):
+            if all(y + high <= top or y >= bottom for top, bottom in taken):
+                return 0, y
+        return 0, height - high
+
+
+def status_line(engine: Engine, seconds: float) -> str:
+    """An engine's name, its rates over the last frames, and the time."""
+    network, whole = engine.network.recent_rate_hz, engine.whole.recent_rate_hz
+    return (
+        f"{seconds:.1f} s   {engine.name}:  network {network:,.0f} FPS   "
+        f"with everything {whole:,.0f} FPS"
+    )
+
+
+def outline(frame: Frame, corners: Corners, color: Color) -> None:
+    """Draw a quadrilateral, dark around light, to be seen on any ground."""
+    cv2 = load_opencv()
+    points = [np.round(corners).astype(np.int32).reshape(-1, 1, 2)]
+    thick = 1 if min(frame.shape[:2]) < 480 else 2
+    cv2.polylines(frame, points, True, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    cv2.polylines(frame, points, True, color, thick, cv2.LINE_AA)
+
+
+def _shrunk(corners: Corners) -> Corners:
+    """A little smaller, so that neighbours' outlines stay apart."""
+    middle = corners.mean(axis=0)
+    inside: Corners = corners + 2.0 * np.sign(middle - corners)
+    return inside
+
+
+def _color(cell: CellReading, differs: bool) -> Color:
+    if differs:
+        return BAD
+    if not cell.symbol:
+        return FAINT
+    return SURE if cell.stable and cell.confidence >= _SURE_FROM else UNSURE
+
