@@ -1,4 +1,4 @@
-"""Command line: ``python -m edge_runtime classify | demo | video | evaluate | …``, a module each."""
+"""Command line: ``python -m edge_runtime classify | demo | video | …``, a module each."""
 
 import argparse
 import sys

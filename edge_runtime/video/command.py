@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -22,7 +23,7 @@ from edge_runtime.video.readings import ReadingsFile, check_readings
 from edge_runtime.video.roi import parse_roi
 from edge_runtime.video.run import Limits, Result, read_video
 from edge_runtime.video.sink import VideoSink, check_output
-from edge_runtime.video.source import Camera, VideoFile, open_source
+from edge_runtime.video.source import Source, open_source
 
 INTERRUPTED = 130
 
@@ -31,12 +32,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("input", metavar="INPUT", help="a video file, camera, or camera:1")
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="OUT", help=".mp4, .mov, .avi or .mkv to write"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=".mp4, .mov, .avi or .mkv to write",
     )
     parser.add_argument(
         "--roi",
         metavar="FIELDS",
-        help="fields, as in 'meter=40,60,320,80:cells=6:allow=digits; plate=5%%,60%%,30%%,20%%:contours', "
+        help="fields, as in 'meter=40,60,320,80:cells=6; plate=5%%,60%%,30%%,20%%:contours', "
         "or a .toml file (default: the whole picture, by contours)",
     )
     parser.add_argument("--bundle", type=Path, required=True, metavar="FILE.egb")
@@ -86,9 +91,8 @@ def run(options: argparse.Namespace) -> int:
         field.classes(engines[0].recognizer.bundle.alphabet)
     source = open_source(options.input)
     with contextlib.closing(source):
-        pipeline = Pipeline(
-            fields, source.width, source.height, engines, options.smoothing, options.stable
-        )
+        steady = options.stable if options.frame is None else 1
+        pipeline = Pipeline(fields, source.width, source.height, engines, options.smoothing, steady)
         if options.frame is not None:
             lines = write_preview(options.output, frame_number(source, options.frame), pipeline)
             print("\n".join([*lines, f"the picture is {options.output}"]))
@@ -96,21 +100,26 @@ def run(options: argparse.Namespace) -> int:
         return _read(options, source, pipeline)
 
 
-def _read(options: argparse.Namespace, source: VideoFile | Camera, pipeline: Pipeline) -> int:
+def _read(options: argparse.Namespace, source: Source, pipeline: Pipeline) -> int:
     width = source.width * len(pipeline.engines)
     result = Result()
     broken: EdgeGlyphError | None = None
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(VideoSink(options.output, width, source.height, source.rate_hz))
-        readings = (
-            stack.enter_context(ReadingsFile(options.readings)) if options.readings else None
-        )
+        readings = stack.enter_context(ReadingsFile(options.readings)) if options.readings else None
         total = None if source.live else _expected(source.count, source.rate_hz, options.seconds)
-        bar = stack.enter_context(tqdm(total=total, desc="video", unit="frame", disable=None))
+        bar: tqdm[Any] = tqdm(total=total, desc="video", unit="frame", disable=None)
+        stack.enter_context(bar)
         stopped = stack.enter_context(_stopping())
         try:
             read_video(
-                source, pipeline, sink, readings, Limits(options.seconds, stopped), bar, result
+                source,
+                pipeline,
+                sink,
+                readings,
+                Limits(options.seconds, stopped),
+                bar.update,
+                result,
             )
         except EdgeGlyphError as error:
             broken = error
@@ -125,7 +134,7 @@ def _read(options: argparse.Namespace, source: VideoFile | Camera, pipeline: Pip
     print(_summary(result, pipeline))
     sound = "" if source.live else "; sound is not kept"
     print(f"the video is {video} ({sink.count:,} frames{sound})", file=sys.stderr)
-    for remark in [] if source.live else source.remarks():
+    for remark in source.remarks():
         print(remark, file=sys.stderr)
     if broken:
         raise type(broken)(f"{broken}; what was read until then is {video}")

@@ -57,8 +57,9 @@ class Engine:
 
     def logits(self, inputs: Int8) -> Logits:
         """Logits [N, classes] of int8 inputs [N, 32, 32, 1], timed."""
+        if not len(inputs):
+            return np.zeros((0, len(self.recognizer.bundle.alphabet)), np.int8)
         started = time.perf_counter()
         found = self.recognizer.logits(inputs)
-        if len(inputs):
-            self.network.add(time.perf_counter() - started)
+        self.network.add(time.perf_counter() - started)
         return found

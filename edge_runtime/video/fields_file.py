@@ -1,11 +1,11 @@
 """Fields from a TOML file, which also has room for slanted ones.
 
-    [[field]]
-    name = "meter"
-    box = [40, 60, 320, 80]              # or "10%" for any of them
-    # corners = [[40, 60], [360, 70], [358, 150], [38, 140]]   instead of box, clockwise from top left
-    cells = 6
-    allow = "digits"
+[[field]]
+name = "meter"
+box = [40, 60, 320, 80]              # or "10%" for any of them
+# corners = [[40, 60], [360, 70], [358, 150], [38, 140]]   instead of box, clockwise from top left
+cells = 6
+allow = "digits"
 """
 
 import tomllib

@@ -98,7 +98,7 @@ class PlacedField:
         if self._into_frame is not None:
             wide = np.column_stack([points, np.ones(4)]) @ self._into_frame.T
             points = wide[:, :2] / wide[:, 2:]
-        moved: Corners = points + (self._x, self._y)
+        moved: Corners = points + np.array([self._x, self._y])
         return moved
 
     def _sides(self) -> tuple[int, int]:

@@ -53,10 +53,9 @@ def framed(gray: Gray) -> Gray:
     The character is the ink that stands free, or, where that is too low to be one, all ink; a cell
     without ink is given back as it is, for the gate to judge (docs/video.md has the measurement).
     """
-    height, width = gray.shape
     parts = components(gray)
     free = union([part.box for part in parts if not part.edges])
-    if free is None or free.height < _CELL_HEIGHT * height:
+    if free is None or free.height < _CELL_HEIGHT * gray.shape[0]:
         free = union([part.box for part in parts])
     if free is None:
         return gray

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from edge_runtime.video.engine import Engine
+from edge_runtime.video.fields import Cells
 from edge_runtime.video.geometry import Corners, Frame, PlacedField
 from edge_runtime.video.lettering import Color, shade, text_width, write_text
 from edge_runtime.video.opencv import load_opencv
@@ -25,7 +26,7 @@ class Overlay:
 
     def __init__(self, placed: Sequence[PlacedField], width: int, height: int) -> None:
         self._placed = list(placed)
-        self._size = max(11, min(40, round(min(height / 30, width / 36))))
+        self._size = max(12, min(40, round(min(height / 27, width / 40))))
         self._panels = [self._panel(field, width, height) for field in placed]
         self._status = self._status_place(width, height)
 
@@ -59,11 +60,12 @@ class Overlay:
         differs: Sequence[bool],
     ) -> None:
         outline(frame, placed.corners, WHITE)
+        apart = -2.0 if isinstance(placed.field.split, Cells) else 3.0
         colors = [_color(cell, other) for cell, other in zip(reading.cells, differs, strict=True)]
         for cell, color in zip(reading.cells, colors, strict=True):
-            outline(frame, _shrunk(placed.outline(cell.box)), color)
+            outline(frame, _moved(placed.outline(cell.box), apart), color, ground=False)
         x, y, width = panel
-        size, big = self._size, round(1.5 * self._size)
+        size = self._size
         head, line = f"{reading.field}: ", self._line(reading)
         one_row = all(cell.box.row == 0 for cell in reading.cells) and reading.cells
         needed = text_width(head, size) + text_width(line, size) + size
@@ -76,21 +78,32 @@ class Overlay:
         write_text(frame, line, left + size / 2 + text_width(head, size), middle, size, color)
         if not one_row:
             return
-        for cell, color in zip(reading.cells, colors, strict=True):
-            center = float(placed.outline(cell.box)[:, 0].mean())
-            at, sure = y + 2.1 * size, f"{100 * cell.confidence:.0f}"
-            if not cell.symbol:
-                write_text(frame, "·", center, at, big, FAINT, "m")
-                continue
-            cell_width = float(np.ptp(placed.outline(cell.box)[:, 0]))
-            small = round(0.75 * size)
-            both = text_width(cell.symbol, big) + text_width(sure, small) + 3
-            if both > cell_width:
-                write_text(frame, cell.symbol, center, at, big, color, "m")
-                continue
-            begin = center - both / 2
-            write_text(frame, cell.symbol, begin, at, big, color)
-            write_text(frame, sure, begin + both, at + 0.2 * size, small, FAINT, "r")
+        self._draw_row(frame, placed, reading.cells, colors, y + 2.1 * size)
+
+    def _draw_row(
+        self,
+        frame: Frame,
+        placed: PlacedField,
+        cells: Sequence[CellReading],
+        colors: Sequence[Color],
+        y: float,
+    ) -> None:
+        """Each character over its cell; all with their confidence if all have room for it."""
+        big, small = round(1.5 * self._size), round(0.85 * self._size)
+        sides = [placed.outline(cell.box)[:, 0] for cell in cells]
+        notes = [f"{100 * cell.confidence:.0f}" if cell.symbol else "" for cell in cells]
+        room = all(
+            text_width(cell.symbol or ".", big) + text_width(note, small) + 4 <= np.ptp(side)
+            for cell, note, side in zip(cells, notes, sides, strict=True)
+        )
+        for cell, color, note, side in zip(cells, colors, notes, sides, strict=True):
+            symbol = cell.symbol or "."
+            wide = text_width(symbol, big)
+            both = wide + 4 + text_width(note, small) if room and note else wide
+            begin = float(side.mean()) - both / 2
+            write_text(frame, symbol, begin, y, big, color if cell.symbol else FAINT)
+            if room and note:
+                write_text(frame, note, begin + wide + 4, y + 0.25 * small, small, FAINT)
 
     def _line(self, reading: Reading) -> str:
         if reading.confidence is None:
@@ -132,20 +145,21 @@ def status_line(engine: Engine, seconds: float) -> str:
     )
 
 
-def outline(frame: Frame, corners: Corners, color: Color) -> None:
-    """Draw a quadrilateral, dark around light, to be seen on any ground."""
+def outline(frame: Frame, corners: Corners, color: Color, *, ground: bool = True) -> None:
+    """Draw a quadrilateral; on a dark ``ground`` it can be seen on any picture."""
     cv2 = load_opencv()
     points = [np.round(corners).astype(np.int32).reshape(-1, 1, 2)]
-    thick = 1 if min(frame.shape[:2]) < 480 else 2
-    cv2.polylines(frame, points, True, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    thick = 1 if min(frame.shape[:2]) < 600 else 2
+    if ground:
+        cv2.polylines(frame, points, True, (0, 0, 0), thick + 2, cv2.LINE_AA)
     cv2.polylines(frame, points, True, color, thick, cv2.LINE_AA)
 
 
-def _shrunk(corners: Corners) -> Corners:
-    """A little smaller, so that neighbours' outlines stay apart."""
+def _moved(corners: Corners, outwards: float) -> Corners:
+    """Inwards so that neighbours' outlines stay apart, or outwards, off the character."""
     middle = corners.mean(axis=0)
-    inside: Corners = corners + 2.0 * np.sign(middle - corners)
-    return inside
+    moved: Corners = corners + outwards * np.sign(corners - middle)
+    return moved
 
 
 def _color(cell: CellReading, differs: bool) -> Color:
@@ -154,4 +168,3 @@ def _color(cell: CellReading, differs: bool) -> Color:
     if not cell.symbol:
         return FAINT
     return SURE if cell.stable and cell.confidence >= _SURE_FROM else UNSURE
-

@@ -105,10 +105,7 @@ class Pipeline:
     def _read(
         self, engine: int, found: list[tuple[list[Box], bool, list[Int8]]], stacked: Int8
     ) -> list[Reading]:
-        classes = len(self.engines[engine].recognizer.bundle.alphabet)
-        logits = (
-            self.engines[engine].logits(stacked) if len(stacked) else np.zeros((0, classes), np.int8)
-        )
+        logits = self.engines[engine].logits(stacked)
         readings, at = [], 0
         for reader, (boxes, changed, inputs) in zip(self._readers[engine], found, strict=True):
             readings.append(reader.read(logits[at : at + len(inputs)], boxes, changed))

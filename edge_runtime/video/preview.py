@@ -60,7 +60,7 @@ def _rulers(frame: Frame) -> None:
     for at in range(step, height, step):
         frame[at] = frame[at] // 2 + 90
         _number(frame, 0, at, size)
-    write_text(frame, f"{width}×{height}", width - 4, height - size, size, FAINT, "r")
+    write_text(frame, f"{width}x{height}", width - 4, height - size, size, FAINT, "r")
 
 
 def _number(frame: Frame, x: int, y: int, size: int) -> None:

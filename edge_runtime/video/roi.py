@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import SettingsError
-from edge_runtime.video.fields import WHOLE, Cells, Contours, Field, Length, check_fields, symbols_of
+from edge_runtime.video.fields import (
+    WHOLE,
+    Cells,
+    Contours,
+    Field,
+    Length,
+    check_fields,
+    symbols_of,
+)
 from edge_runtime.video.fields_file import read_fields
 
 _NUMBER = r"\d{1,6}(?:\.\d{1,6})?"

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,13 +40,14 @@ def read_video(
     sink: VideoSink,
     readings: ReadingsFile | None,
     limits: Limits,
-    bar: "tqdm[None]",
+    advance: Callable[[], object],
     result: Result,
 ) -> None:
     """Read every frame of ``source`` and write it with what was read.
 
     A file's frames are written one by one. A camera's keep real time: one is written again, or
-    left out, where the camera is slower or faster than the video's rate.
+    left out, where the camera is slower or faster than the video's rate. ``advance`` is called
+    after each frame.
     """
     overlay = Overlay(pipeline.placed, source.width, source.height)
     announced = _Announcer()
@@ -65,7 +67,7 @@ def read_video(
         for _ in range(int(seconds * sink.rate_hz) + 1 - sink.count if source.live else 1):
             sink.write(picture)
         result.frames += 1
-        bar.update()
+        advance()
         now = time.perf_counter()
         for i, engine_used in enumerate(pipeline.engines):
             engine_used.whole.add(now - started - sum(took[:i] + took[i + 1 :]))

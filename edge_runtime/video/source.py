@@ -37,6 +37,10 @@ class Source(Protocol):
         """Yield time in seconds and picture of each frame."""
         ...
 
+    def remarks(self) -> list[str]:
+        """What a user should know of it, after its frames."""
+        ...
+
     def close(self) -> None:
         """Let go of the file or the camera."""
         ...
@@ -67,7 +71,7 @@ class VideoFile:
                 "(an .mp4 keeps its table of frames there)"
             )
         told = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.count = int(told) if 0 < told < 1e9 else None
+        self.count: int | None = int(told) if 0 < told < 1e9 else None
         self.rate_hz = float(self._capture.get(cv2.CAP_PROP_FPS))
         first = self._capture.read()
         self._first = _checked(path, first[1] if first[0] else None)
@@ -131,7 +135,7 @@ class Camera:
     """
 
     live = True
-    count = None
+    count: int | None = None
 
     def __init__(
         self, number: int, capture: Any = None, clock: Callable[[], float] = time.monotonic
@@ -164,12 +168,16 @@ class Camera:
                 return taken
         return None
 
+    def remarks(self) -> list[str]:
+        """Nothing."""
+        return []
+
     def close(self) -> None:
         """Let go of the camera."""
         self._capture.release()
 
 
-def open_source(text: str) -> VideoFile | Camera:
+def open_source(text: str) -> Source:
     """Open ``camera``, ``camera:N`` or the path of a video."""
     kind, colon, number = text.partition(":")
     if kind == "camera" and (not colon or (number.isascii() and number.isdigit())):

@@ -1,8 +1,8 @@
 """Where a field's characters are: the seam for other ways to find them, a word reader's too.
 
 A splitter sees a field's own upright pixels and says in which boxes characters stand, in reading
-order. Nothing else knows how it does that. A new way is a class with `split` and two flags, and a line in
-`splitter_of`.
+order. Nothing else knows how it does that. A new way is a class with `split` and `keeps_places`,
+and a line in `splitter_of`.
 """
 
 from typing import Protocol
@@ -66,7 +66,9 @@ class ContourSplitter:
         more edges of the field is a frame, not a character.
         """
         height = field.shape[0]
-        low, high = (height * limit / 100 for limit in (self._limits.smallest, self._limits.largest))
+        low, high = (
+            height * limit / 100 for limit in (self._limits.smallest, self._limits.largest)
+        )
         return [box for box in _columns(_free(field)) if low <= box.height <= high]
 
 
