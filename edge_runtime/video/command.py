@@ -26,6 +26,7 @@ from edge_runtime.video.sink import VideoSink, check_output
 from edge_runtime.video.source import Source, open_source
 
 INTERRUPTED = 130
+open_recognizer = Recognizer.open
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +127,7 @@ def _read(options: argparse.Namespace, source: Source, pipeline: Pipeline) -> in
         whole = broken is None and (source.live or not stopped.is_set())
         bar.close()
         if not result.frames:
-            raise broken or SettingsError("--seconds ends before the first frame")
+            raise broken or KeyboardInterrupt
         video = sink.finish(None if whole else _partial(options.output))
         if readings:
             lines = readings.finish(None if whole else _partial(options.readings))
@@ -167,7 +168,7 @@ def _engines(options: argparse.Namespace) -> list[Engine]:
     wanted = [(options.backend or default_backend(), options.model)]
     if options.against:
         wanted.append((options.against, options.against_model))
-    engines = [Engine(name, Recognizer.open(options.bundle, name, m)) for name, m in wanted]
+    engines = [Engine(name, open_recognizer(options.bundle, name, m)) for name, m in wanted]
     for engine in engines:
         engine.warm_up()
     if not options.backend and engines[0].name == "int8":

@@ -35,9 +35,12 @@ class Overlay:
         frame: Frame,
         readings: Sequence[Reading],
         others: Sequence[Reading] | None = None,
-        status: str = "",
+        status: Sequence[str] = (),
     ) -> None:
-        """Draw readings on the frame itself; cells that differ from ``others`` are marked."""
+        """Draw readings on the frame itself; cells that differ from ``others`` are marked.
+
+        status : a line for a corner, and shorter ones for narrow pictures
+        """
         for i, (placed, panel, reading) in enumerate(
             zip(self._placed, self._panels, readings, strict=True)
         ):
@@ -46,10 +49,14 @@ class Overlay:
                 pairs = zip(reading.cells, others[i].cells, strict=True)
                 differs = [a.symbol != b.symbol for a, b in pairs]
             self._draw_field(frame, placed, panel, reading, differs)
-        if status:
-            x, y = self._status
-            shade(frame, x, y, text_width(status, self._size) + self._size, 1.7 * self._size)
-            write_text(frame, status, x + self._size / 2, y + 0.85 * self._size, self._size, WHITE)
+        for line in status:  # the longest that fits
+            needed = text_width(line, self._size) + self._size
+            if needed <= frame.shape[1] or line == status[-1]:
+                x, y = self._status
+                shade(frame, x, y, needed, 1.7 * self._size)
+                middle = y + 0.85 * self._size
+                write_text(frame, line, x + self._size / 2, middle, self._size, WHITE)
+                break
 
     def _draw_field(
         self,
@@ -112,15 +119,14 @@ class Overlay:
         return f"{reading.text}  {100 * reading.confidence:.1f} %{stable}"
 
     def _panel(self, placed: PlacedField, width: int, height: int) -> tuple[int, int, int]:
-        """Where a field's text goes: above it, else below it, else onto its top."""
+        """Where a field's text goes: above or below, onto the field only where there is no room."""
         low, high = placed.corners.min(axis=0), placed.corners.max(axis=0)
         need = round(_PANEL_ROWS * self._size) + 3
         x, field_width = int(low[0]), int(high[0] - low[0])
-        if low[1] >= need:
-            return x, int(low[1]) - need, field_width
-        if high[1] + need <= height:
-            return x, int(high[1]) + 4, field_width
-        return x, int(low[1]), field_width
+        above, below = int(low[1]), height - int(high[1])
+        if above >= min(need, below):
+            return x, max(0, above - need), field_width
+        return x, min(int(high[1]) + 4, height - need), field_width
 
     def _status_place(self, width: int, height: int) -> tuple[int, int]:
         """A corner without a field, the lower left one where all have one."""
@@ -136,12 +142,14 @@ class Overlay:
         return 0, height - high
 
 
-def status_line(engine: Engine, seconds: float) -> str:
-    """An engine's name, its rates over the last frames, and the time."""
+def status_lines(engine: Engine, seconds: float) -> tuple[str, ...]:
+    """An engine's name, its rates over the last frames, and the time, ever shorter."""
     network, whole = engine.network.recent_rate_hz, engine.whole.recent_rate_hz
     return (
         f"{seconds:.1f} s   {engine.name}:  network {network:,.0f} FPS   "
-        f"with everything {whole:,.0f} FPS"
+        f"with everything {whole:,.0f} FPS",
+        f"{engine.name}: network {network:,.0f}, all {whole:,.0f} FPS",
+        f"{network:,.0f}, {whole:,.0f} FPS",
     )
 
 

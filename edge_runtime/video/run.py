@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime.video.geometry import Frame
-from edge_runtime.video.overlay import Overlay, status_line
+from edge_runtime.video.overlay import Overlay, status_lines
 from edge_runtime.video.pipeline import Agreement, Pipeline
 from edge_runtime.video.reading import Reading
 from edge_runtime.video.readings import ReadingsFile
@@ -88,7 +88,7 @@ def _picture(
         began = time.perf_counter()
         pane = frame.copy()
         others = found[1 - i] if len(found) == 2 else None
-        overlay.draw(pane, found[i], others, status_line(engine, seconds))
+        overlay.draw(pane, found[i], others, status_lines(engine, seconds))
         panes.append(pane)
         took[i] += time.perf_counter() - began
     return panes[0] if len(panes) == 1 else np.concatenate(panes, axis=1)

@@ -114,7 +114,7 @@ class VideoFile:
         said = []
         if self._ended and self.count not in (None, self._read):
             said.append(f"{self.name} says {self.count:,} frames; {self._read:,} could be decoded")
-        if self._drift > 1.5:
+        if self._drift > 1:
             said.append(
                 f"{self.name} has a variable frame rate: the output has the same frames at "
                 f"{self.rate_hz:g} a second, its average; times in the readings are the file's own"
