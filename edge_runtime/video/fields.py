@@ -65,7 +65,7 @@ class Contours:
     smallest, largest : height of a character, in per cent of the field's
     """
 
-    smallest: float = 35.0
+    smallest: float = 30.0
     largest: float = 100.0
 
     def __post_init__(self) -> None:

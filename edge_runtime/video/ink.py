@@ -10,10 +10,10 @@ from edge_runtime.preprocess import MIN_CONTRAST
 from edge_runtime.video.geometry import Box
 from edge_runtime.video.opencv import load_opencv
 
-_CELL_HEIGHT = 0.35  # of a cell: what is lower does not stand for its character
+_CELL_HEIGHT = 0.25  # of a cell: what is lower does not stand for its character
 _MARGIN = 0.05  # of a character's longer side
 _SQUARE = 1.2  # side of the square that it is put into, of its longer side
-_SPECK = 0.004  # of the area: smaller ones are noise
+_SPECK = 0.06  # of the height: what has less than its square for an area is noise
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,15 @@ def components(gray: Gray) -> list[Component]:
     edge shows. A flat picture has no ink.
     """
     cv2 = load_opencv()
-    low, high = np.percentile(gray, (1, 99))
-    if high - low < MIN_CONTRAST:
+    if int(gray.max()) - int(gray.min()) < MIN_CONTRAST:
         return []
     _, light = cv2.threshold(gray, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    ink = light if np.median(_border(light)) == 0 else 255 - light
+    ink = light if _border(light).mean() < 128 else 255 - light
     count, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     height, width = gray.shape
     found = []
     for x, y, w, h, area in stats[1:count].tolist():
-        if area < max(4.0, _SPECK * gray.size):
+        if area < max(4.0, (_SPECK * height) ** 2):
             continue
         edges = (x == 0) + (y == 0) + (x + w == width) + (y + h == height)
         found.append(Component(Box(x, y, w, h), edges))

@@ -49,7 +49,7 @@ def shade(frame: Frame, x: float, y: float, width: float, height: float) -> None
 @functools.lru_cache(maxsize=512)
 def text_mask(text: str, size: int) -> Mask:
     """Coverage 0 to 255, [height, width]; capitals stand in the middle of the height."""
-    font = ImageFont.load_default(size)
+    font = _font(size)
     shown = drawable(text)
     width = max(1, round(font.getlength(shown)) + 1)
     height = 2 * size
@@ -60,3 +60,8 @@ def text_mask(text: str, size: int) -> Mask:
     mask = np.asarray(paper).copy()
     mask.setflags(write=False)
     return mask
+
+
+@functools.lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,5 +1,6 @@
 """OpenCV, where it is installed; without its own remarks on standard error."""
 
+import functools
 import os
 from typing import Any
 
@@ -12,8 +13,7 @@ def load_opencv() -> Any:
     FFmpeg inside it prints what it thinks of each damaged packet. What matters of that is said by
     our own one line, so it is silenced, unless the user's environment asks for it.
     """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    _hush()
     try:
         import cv2
     except ImportError:
@@ -21,3 +21,9 @@ def load_opencv() -> Any:
             "videos need OpenCV: pip install 'edgeglyph[video]' (or opencv-python-headless)"
         ) from None
     return cv2
+
+
+@functools.cache
+def _hush() -> None:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -67,7 +67,7 @@ class Overlay:
         differs: Sequence[bool],
     ) -> None:
         outline(frame, placed.corners, WHITE)
-        apart = -2.0 if isinstance(placed.field.split, Cells) else 3.0
+        apart = -2.0 if isinstance(placed.field.split, Cells) else 0.0
         colors = [_color(cell, other) for cell, other in zip(reading.cells, differs, strict=True)]
         for cell, color in zip(reading.cells, colors, strict=True):
             outline(frame, _moved(placed.outline(cell.box), apart), color, ground=False)
@@ -164,7 +164,7 @@ def outline(frame: Frame, corners: Corners, color: Color, *, ground: bool = True
 
 
 def _moved(corners: Corners, outwards: float) -> Corners:
-    """Inwards so that neighbours' outlines stay apart, or outwards, off the character."""
+    """Inwards, so that neighbours' outlines stay apart, where ``outwards`` is negative."""
     middle = corners.mean(axis=0)
     moved: Corners = corners + outwards * np.sign(corners - middle)
     return moved

@@ -7,13 +7,12 @@ and a line in `splitter_of`.
 
 from typing import Protocol
 
-import numpy as np
-
 from edge_runtime.pixels import Gray
 from edge_runtime.video.fields import Cells, Contours
 from edge_runtime.video.geometry import Box
 from edge_runtime.video.ink import components, union
 
+_GROUND = 0.1  # of its height: what is added around a character
 _PLATES = 2  # a plate within a frame
 _SAME_COLUMN = 0.5  # parts of one character overlap so much of the narrower one's width
 
@@ -69,7 +68,8 @@ class ContourSplitter:
         low, high = (
             height * limit / 100 for limit in (self._limits.smallest, self._limits.largest)
         )
-        return [box for box in _columns(_free(field)) if low <= box.height <= high]
+        tight = [box for box in _columns(_free(field)) if low <= box.height <= high]
+        return [_with_ground(box, field) for box in tight]
 
 
 def splitter_of(split: Cells | Contours) -> Splitter:
@@ -98,15 +98,25 @@ def _is_plate(box: Box, gray: Gray) -> bool:
     return fills and smaller and box.width >= 1.5 * box.height
 
 
+def _with_ground(box: Box, field: Gray) -> Box:
+    """A little larger: what is ink and what ground is seen at the edge."""
+    height, width = field.shape
+    margin = max(2, round(_GROUND * box.height))
+    x, y = max(0, box.x - margin), max(0, box.y - margin)
+    right = min(width, box.x + box.width + margin)
+    bottom = min(height, box.y + box.height + margin)
+    return Box(x, y, right - x, bottom - y)
+
+
 def _spans(length: int, count: int, gap: float) -> list[tuple[int, int]]:
     """Begin and end of ``count`` equal parts with gaps between them, each a pixel at least."""
     pitch = length / (count - gap / 100)  # the last one has no gap behind it
     size = pitch * (1 - gap / 100)
-    begins = np.arange(count) * pitch
-    return [
-        (min(int(begin + 0.5), length - 1), max(int(begin + 0.5) + 1, int(begin + size + 0.5)))
-        for begin in begins.tolist()
-    ]
+    spans = []
+    for i in range(count):
+        begin = min(int(i * pitch + 0.5), length - 1)
+        spans.append((begin, min(length, max(begin + 1, int(i * pitch + size + 0.5)))))
+    return spans
 
 
 def _columns(boxes: list[Box]) -> list[Box]:
