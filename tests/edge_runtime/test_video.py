@@ -55,9 +55,7 @@ def one_line(err: str) -> str:
 def test_a_meter_is_read_and_size_rate_and_count_are_kept(tmp_path, video, suffix, rate):
     source = write_video(tmp_path / f"in{suffix}", noisy([meter("04792")] * 12), rate)
     output, table = tmp_path / f"out{suffix}", tmp_path / "out.csv"
-    code, out, _ = video(
-        source, output, "--roi", f"{ROI}:allow=digits", "--readings", table
-    )
+    code, out, _ = video(source, output, "--roi", f"{ROI}:allow=digits", "--readings", table)
     assert code == 0
     frames, found_rate = read_video(output)
     assert len(frames) == 12
@@ -80,9 +78,7 @@ def test_a_meter_is_read_and_size_rate_and_count_are_kept(tmp_path, video, suffi
 
 
 def test_odd_sides_are_kept_in_avi_and_refused_elsewhere(tmp_path, video):
-    source = write_video(
-        tmp_path / "in.avi", noisy([meter("04792", size=(241, 121))] * 3), 24.0
-    )
+    source = write_video(tmp_path / "in.avi", noisy([meter("04792", size=(241, 121))] * 3), 24.0)
     code, _, _ = video(source, tmp_path / "out.avi", "--roi", ROI)
     frames, rate = read_video(tmp_path / "out.avi")
     assert (code, len(frames), frames[0].shape, rate) == (0, 3, (121, 241, 3), 24.0)
@@ -164,9 +160,7 @@ def test_a_slanted_display_is_straightened(tmp_path, video):
         "allow = 'digits'\n"
     )
     table = tmp_path / "out.csv"
-    code, _, _ = video(
-        source, tmp_path / "out.avi", "--roi", fields, "--readings", table
-    )
+    code, _, _ = video(source, tmp_path / "out.avi", "--roi", fields, "--readings", table)
     assert code == 0
     assert [row["text"] for row in rows_of(table)] == ["04792"] * 3
 
@@ -206,9 +200,7 @@ def test_a_file_that_breaks_off_leaves_what_was_read(tmp_path, video):
     source = tmp_path / "in.avi"
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     table = tmp_path / "out.csv"
-    code, _, err = video(
-        source, tmp_path / "out.avi", "--roi", ROI, "--readings", table
-    )
+    code, _, err = video(source, tmp_path / "out.avi", "--roi", ROI, "--readings", table)
     assert code == 2
     assert "breaks off after" in err.splitlines()[-1]
     assert "of 40 frames" in err.splitlines()[-1]

@@ -111,9 +111,7 @@ def test_what_is_written_is_what_is_read(box, rows, columns, gap):
 
 def test_a_file_of_fields(tmp_path):
     path = tmp_path / "fields.toml"
-    path.write_text(
-        '[[field]]\nname = "meter"\nbox = [40, 60, "50%", 80.5]\ncells = 6\n', "utf-8"
-    )
+    path.write_text('[[field]]\nname = "meter"\nbox = [40, 60, "50%", 80.5]\ncells = 6\n', "utf-8")
     with pytest.raises(SettingsError, match="both px or both %"):
         parse_roi(str(path))
     path.write_text(
@@ -124,9 +122,7 @@ def test_a_file_of_fields(tmp_path):
     )
     box = (Length(4, True), Length(60), Length(50, True), Length(80.5))
     first, second = read_fields(path)
-    assert first == Field.box(
-        "meter", box, split=Cells(6, 2, 5.0), allow="0123456789", blank="?"
-    )
+    assert first == Field.box("meter", box, split=Cells(6, 2, 5.0), allow="0123456789", blank="?")
     assert (second.name, second.upright, second.split) == ("field2", False, Contours(40, 90))
 
 
