@@ -12,7 +12,7 @@ from typing import Any
 from tabulate import tabulate
 from tqdm import tqdm
 
-from edge_runtime.errors import EdgeGlyphError, SettingsError
+from edge_runtime.errors import EdgeGlyphError, InputError, SettingsError
 from edge_runtime.recognizer import Recognizer
 from edge_runtime.runners import BACKENDS, default_backend
 from edge_runtime.video.engine import Engine
@@ -98,7 +98,11 @@ def run(options: argparse.Namespace) -> int:
             lines = write_preview(options.output, frame_number(source, options.frame), pipeline)
             print("\n".join([*lines, f"the picture is {options.output}"]))
             return 0
-        return _read(options, source, pipeline)
+        try:
+            return _read(options, source, pipeline)
+        except OSError as error:  # a full disk, most likely
+            place = options.output.parent
+            raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
 
 
 def _read(options: argparse.Namespace, source: Source, pipeline: Pipeline) -> int:

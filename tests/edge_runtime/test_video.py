@@ -1,6 +1,7 @@
 """Videos of known readings through the command line, with the shipped model."""
 
 import csv
+import errno
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ from PIL import Image
 from edge_runtime.__main__ import main
 from edge_runtime.recognizer import Recognizer
 from edge_runtime.video import command
+from edge_runtime.video.readings import ReadingsFile
 from edge_runtime.video.source import Camera
 from tests.video_files import ROI, meter, noisy, read_video, write_video
 
@@ -381,3 +383,17 @@ def test_a_camera_that_goes_away_keeps_what_was_read(tmp_path, video, monkeypatc
     assert code == 2
     assert "camera 3: gives no more pictures" in err.splitlines()[-1]
     assert (tmp_path / "out.partial.avi").exists()
+
+
+def test_a_full_disk_leaves_nothing_and_one_line(tmp_path, video, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    source = write_video(tmp_path / "in.avi", noisy([meter("04792")] * 3))
+    monkeypatch.setattr(ReadingsFile, "write", full)
+    code, _, err = video(
+        source, tmp_path / "out.avi", "--roi", ROI, "--readings", tmp_path / "out.csv"
+    )
+    assert code == 2
+    assert "cannot be written (No space left on device)" in one_line(err)
+    assert list(tmp_path.iterdir()) == [source]

@@ -1,5 +1,6 @@
 """Steps of the video reader by themselves."""
 
+import itertools
 import threading
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_cells_are_equal_and_fill_the_field(length, count, gap):
     assert max(b.width for b in first) - min(b.width for b in first) <= 1
     if not gap:
         assert first[-1].x + first[-1].width == length
-        assert all(a.x + a.width == b.x for a, b in zip(first, first[1:], strict=False))
+        assert all(a.x + a.width == b.x for a, b in itertools.pairwise(first))
 
 
 def letters(text, ink=0, ground=255, width=300):
