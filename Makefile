@@ -51,7 +51,7 @@ EVALUATED = --rungs $(or $(RUNGS),all) --ladder --jobs $(or $(JOBS),1) $(if $(NO
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime bench count \
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime bench convert count \
 	deploy rollback host-given fuzz classify demo video draw ship scene62 fonts62 \
 	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
@@ -96,6 +96,8 @@ help:
 	@echo "  make ladder      every form of the shipped network, logit by logit"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
 	@echo "  make bench [IMAGES=…]        race against other engines                  $(OUT)/bench/"
+	@echo "  make convert FORMAT=… [MODEL=…]  for other programs, verified     $(OUT)/convert/"
+	@echo "                   FORMAT: $(FORMATS), all"
 	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
 	@echo "  make simulate    images through the open core in simulation: every logit compared"
 	@echo "  make synth       does CORE fit an xc7z020 (Yosys)?        $(OUT)/core/"
@@ -129,7 +131,8 @@ help:
 	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
 	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
 	  "HOST=$(HOST)" "where the board is: user@name, user@name:port, or a name of ~/.ssh/config" \
-	  "IMAGES=$(IMAGES)" "sample images for make deploy, labeled ones for make bench; empty: those of make data" \
+	  "IMAGES=$(IMAGES)" "sample images for make deploy, labeled ones for make bench and make convert; empty: those of make data" \
+	  "MODEL=$(MODEL)" "bundle, or folder of one, for make convert; empty: yours, or the shipped one" \
 	  "ROUNDS=$(ROUNDS)" "of make bench; empty: 60" \
 	  "SAMPLES=$(SAMPLES)" "at most so many of them" \
 	  "FOLDER=$(FOLDER)" "on the board; empty: the board file's" \
@@ -337,6 +340,17 @@ bench: | $(INSTALLED)
 	@$(PY) -m edge_runtime bench --bundle "$(DEPLOYED)" --output "$(OUT)/bench" \
 	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
+# For users without a board: the network in other programs' formats, each verified at once (docs/convert.md).
+FORMATS := tflite-fp32 tflite-fp16 tflite-dynamic tflite-int8 openvino openvino-int8 onnx onnx-int8 onnx-qdq c
+MODEL ?=
+CONVERTED = $(or $(MODEL),$(DEPLOYED))
+convert: | $(INSTALLED)
+	@test -n "$(FORMAT)" || { echo "name a format: make convert FORMAT=all, or of $(FORMATS)" >&2; exit 2; }
+	@$(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),:,$(MAKE) --no-print-directory $(OUT)/manifest.csv)
+	@$(PY) -m edge_runtime convert $(foreach one,$(FORMAT),--format "$(one)") --bundle "$(CONVERTED)" \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" --output "$(OUT)/convert" \
+	  $(if $(CALIBRATION),--calibration "$(CALIBRATION)") $(if $(COUNT),--count "$(COUNT)")
+
 # Instructions of an image on emulated Arm boards, compared with what is recorded.
 count: | $(INSTALLED)
 	@$(PY) scripts/count_instructions.py $(if $(UPDATE),--update)
@@ -440,7 +454,8 @@ ladder: | $(INSTALLED)
 	  --rungs $(or $(RUNGS),all) --ladder only
 
 CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp edge_runtime/rtl/model/* tests/*.c \
-	tests/edge_runtime/*.c tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c)
+	tests/edge_runtime/*.c tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c \
+	examples/*/*.c examples/*/*.cpp)
 check: | $(INSTALLED)
 	@if command -v verilator iverilog >/dev/null; then $(MAKE) --no-print-directory core-lint; else \
 	  echo "the core's Verilog was not checked: that needs apt-get install verilator iverilog" >&2; fi

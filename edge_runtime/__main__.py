@@ -11,6 +11,7 @@ from edge_runtime.demo import command as demo
 from edge_runtime.evaluation import command as evaluate
 from edge_runtime.evaluation import report_command as report
 from edge_runtime.evaluation import robustness_command as robustness
+from edge_runtime.formats import command as convert
 from edge_runtime.video import command as video
 
 
@@ -37,6 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_options(
         commands.add_parser("bench", help="race this engine against others, the same network")
     )
+    convert.add_options(
+        commands.add_parser("convert", help="the network as LiteRT, OpenVINO, ONNX or C, verified")
+    )
     return parser
 
 
@@ -49,6 +53,7 @@ def _run(options: argparse.Namespace) -> int:
         "robustness": robustness.run,
         "report": report.run,
         "bench": bench.run,
+        "convert": convert.run,
     }
     return run[options.command](options)
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "robustness": ("edge_runtime", "accuracy on corrupted images, and what the gate rejects"),
     "report": ("edge_runtime", "all figures as a page; or two side by side"),
     "bench": ("edge_runtime", "race this engine against others with the same network"),
+    "convert": ("edge_runtime", "the network as LiteRT, OpenVINO, ONNX or C, verified"),
     "data": ("semi_supervised", "find or draw characters and split them"),
     "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
     "train": ("semi_supervised", "train the semi-supervised GAN"),
