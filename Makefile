@@ -52,7 +52,7 @@ MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted boards runtime bench convert count \
-	deploy rollback host-given fuzz classify demo draw ship scene62 fonts62 \
+	deploy rollback host-given fuzz classify demo video draw ship scene62 fonts62 \
 	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
 all: $(OUT)/first-look.png $(OUT)/report/index.html
@@ -89,6 +89,7 @@ help:
 	@echo "  make draw PER_CLASS=100      draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image or each image of a folder shows"
 	@echo "  make demo        draw, drop or photograph characters in a browser; PORT=$(PORT)"
+	@echo "  make video INPUT=… OUTPUT=… [ROI=…]  read a meter, a plate, a display in a video or camera (docs/video.md)"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour, 20 minutes)"
 	@echo "  make test, make check        the tests, then the exactness ladder; lint and types"
@@ -144,6 +145,11 @@ help:
 	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
 	  "COUNT=$(COUNT)" "images for make robustness (500; 0 takes all) and make simulate (1000)" \
 	  "JSON= CSV= WATCH=" "1 for make classify: JSON lines, a table, images as they appear in a folder" \
+	  "ROI=$(ROI)" "fields for make video: 'meter=40,60,320,80:cells=6; …', or a .toml file; empty: the whole picture" \
+	  "FRAME=$(FRAME)" "make video: only draw this frame's fields, with rulers, to OUTPUT=….png" \
+	  "READINGS=$(READINGS)" "make video: also write readings, .csv or .jsonl" \
+	  "ENGINE= AGAINST=" "make video: back end, and a second one beside it" \
+	  "LENGTH=$(LENGTH)" "make video: seconds to read of it; empty: all (of a camera: until Ctrl-C)" \
 	  "ANNOTATE=$(ANNOTATE)" "for make classify: a picture of the images with their answers" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
@@ -364,6 +370,18 @@ classify: | $(INSTALLED)
 PORT ?= 8062
 demo: | $(INSTALLED)
 	@$(PY) -m edge_runtime demo --bundle $(USED) --port $(PORT)
+
+# A camera or video of fixed fields. The native engine is built where there is a compiler.
+VIDEO = $(if $(FRAME),$(OUT)/video-frame.png,$(OUT)/video.mp4)
+video: | $(VENV)/installed-video
+	@test -n "$(INPUT)" || { echo "name a video or a camera: make video INPUT=meter.mp4 (or INPUT=camera)" >&2; exit 2; }
+	@! command -v "$(CXX)" >/dev/null || $(PY) scripts/build_runtime.py host $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)") >&2
+	@$(PY) -m edge_runtime video "$(INPUT)" --output "$(or $(OUTPUT),$(VIDEO))" --bundle $(USED) \
+	  $(if $(ROI),--roi "$(ROI)") $(if $(ENGINE),--backend "$(ENGINE)") $(if $(AGAINST),--against "$(AGAINST)") \
+	  $(if $(READINGS),--readings "$(READINGS)") $(if $(FRAME),--frame "$(FRAME)") $(if $(LENGTH),--seconds "$(LENGTH)")
+$(VENV)/installed-video: $(INSTALLED)
+	@$(PY) -c 'import cv2' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[video]'
+	@touch $@
 
 ship: $(OUT)/evaluation.json
 	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) \

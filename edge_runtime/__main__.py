@@ -1,4 +1,4 @@
-"""Command line: ``python -m edge_runtime classify | demo | evaluate | …``, a module each."""
+"""Command line: ``python -m edge_runtime classify | demo | video | …``, a module each."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from edge_runtime.evaluation import command as evaluate
 from edge_runtime.evaluation import report_command as report
 from edge_runtime.evaluation import robustness_command as robustness
 from edge_runtime.formats import command as convert
+from edge_runtime.video import command as video
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     classify.add_options(commands.add_parser("classify", help="classify images, a line each"))
     demo.add_options(commands.add_parser("demo", help="try a classifier in the browser"))
+    video.add_options(commands.add_parser("video", help="read fixed fields of a video or camera"))
     evaluate.add_options(commands.add_parser("evaluate", help="accuracy on labeled images"))
     robustness.add_options(
         commands.add_parser("robustness", help="accuracy on corrupted images, and rejection")
@@ -46,6 +48,7 @@ def _run(options: argparse.Namespace) -> int:
     run = {
         "classify": classify.run,
         "demo": demo.run,
+        "video": video.run,
         "evaluate": evaluate.run,
         "robustness": robustness.run,
         "report": report.run,

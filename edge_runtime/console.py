@@ -11,6 +11,10 @@ from edge_runtime.errors import EdgeGlyphError
 _COMMANDS = {
     "classify": ("edge_runtime", "classify images with a bundle"),
     "demo": ("edge_runtime", "draw, drop or photograph characters in the browser"),
+    "video": (
+        "edge_runtime",
+        "read fixed fields of a video or camera: a meter, a plate, a display",
+    ),
     "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
     "robustness": ("edge_runtime", "accuracy on corrupted images, and what the gate rejects"),
     "report": ("edge_runtime", "all figures as a page; or two side by side"),
