@@ -203,7 +203,8 @@ def _stopping() -> Iterator[threading.Event]:
     try:
         yield event
     finally:
-        signal.signal(signal.SIGINT, before)
+        # None: a library had put in a handler of its own, which Python cannot put back.
+        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 
 
 def _partial(path: Path) -> Path:

@@ -1,11 +1,10 @@
 """Videos of known readings through the command line, with the shipped model."""
 
+import _thread
 import csv
 import errno
 import functools
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -335,7 +334,7 @@ class _Lens:
 def test_a_camera_ends_with_ctrl_c_and_keeps_real_time(tmp_path, video, monkeypatch):
     def interrupt(number):
         if number == 8:
-            os.kill(os.getpid(), signal.SIGINT)
+            _thread.interrupt_main()
 
     times = iter([0.0, *(0.2 * i for i in range(20))])  # half as fast as it says
     lens = _Lens(noisy([meter("04792")] * 20), interrupt)
@@ -355,13 +354,13 @@ def test_ctrl_c_leaves_a_file_unfinished_under_another_name(tmp_path, video, mon
     real = command.read_video
 
     def interrupted(*arguments):
-        os.kill(os.getpid(), signal.SIGINT)
+        _thread.interrupt_main()
         real(*arguments)
 
     def after_three(source, pipeline, sink, readings, limits, advance, result):
         def count():
             if result.frames == 3:
-                os.kill(os.getpid(), signal.SIGINT)
+                _thread.interrupt_main()
 
         real(source, pipeline, sink, readings, limits, count, result)
 
