@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from edge_runtime.bench.decode import decode
 from edge_runtime.bundle import Bundle
 from edge_runtime.files import content_bytes, replacing_folder, sha256_of
-from edge_runtime.formats.format import Format, Load, Run, Source, in_batches, versions
+from edge_runtime.formats.format import Format, Load, Run, Source, in_batches
 from edge_runtime.layers import Int8
+from edge_runtime.packages import versions
 from edge_runtime.runners import Logits
 
 TURN_NS = 2_000_000  # what a turn takes at least; edge_bench has the same

@@ -9,8 +9,9 @@ from tabulate import tabulate
 
 from edge_runtime.bench.engine import MOST_BATCH
 from edge_runtime.bench.race import Entry, Task
-from edge_runtime.formats.format import Load, versions
+from edge_runtime.formats.format import Load
 from edge_runtime.metrics import Metric
+from edge_runtime.packages import versions
 
 SCHEMA = 1
 

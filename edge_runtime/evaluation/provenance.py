@@ -1,7 +1,6 @@
 """Where figures come from: command, versions, hashes, date."""
 
 import datetime
-import importlib.metadata
 import os
 import platform
 import shlex
@@ -13,6 +12,7 @@ from typing import Any, Final
 from edge_runtime import __version__
 from edge_runtime.files import content_hash
 from edge_runtime.ladder.rungs import Rung
+from edge_runtime.packages import versions
 
 _PACKAGES: Final = (
     "numpy", "pillow", "onnxruntime", "tensorflow", "tensorflow-cpu", "opencv-python-headless",
@@ -28,7 +28,7 @@ def provenance(command: str, rungs: Sequence[Rung], images: Path) -> dict[str, A
         "date": _now(),
         "edgeglyph": __version__,
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": versions(_PACKAGES),
         "images": {
             "path": str(images),
             "sha256": content_hash(images) if images.is_file() else None,
@@ -50,13 +50,3 @@ def _now() -> str:
         datetime.datetime.fromtimestamp(int(given), zone) if given else datetime.datetime.now(zone)
     )
     return moment.isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

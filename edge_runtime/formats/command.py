@@ -18,9 +18,10 @@ from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import InputError, MissingDependencyError
 from edge_runtime.files import content_bytes, replacing_folder, sha256_of, write_json
 from edge_runtime.formats import FORMATS
-from edge_runtime.formats.format import Format, Load, Source, versions
+from edge_runtime.formats.format import Format, Load, Source
 from edge_runtime.formats.images import find_images, read_inputs, read_measured
 from edge_runtime.formats.verify import Reference, Verified, answer, verify
+from edge_runtime.packages import versions
 from edge_runtime.preprocess import FIX_POINT, SIDE
 
 SCHEMA = 1

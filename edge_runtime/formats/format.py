@@ -1,7 +1,6 @@
 """What a conversion makes and how it is run; a file beside this one for each family of formats."""
 
 import importlib
-import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,14 +121,3 @@ def need(module: str, extra: str = "bench") -> Any:
         raise MissingDependencyError(
             f"{package} is not installed: pip install 'edgeglyph[{extra}]'"
         ) from None
-
-
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Releases of the packages that are installed."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -1,13 +1,13 @@
 """Verilator models of the core, built once; a small one for most tests."""
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.core_model import CoreModel
 from quantize.core.target import CoreTarget
+from tests.tools import need_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = CoreTarget("test-small", 32, pair=2, weight_depth=256, activation_depth=512)
@@ -24,9 +24,7 @@ def load_script(name: str):
 
 def build_model(target: CoreTarget, output: Path | None = None, **options: object) -> Path:
     """Build a target's model, by default where `make core-model` does; return the library."""
-    for tool in ("verilator", "g++"):
-        if not shutil.which(tool):
-            pytest.skip(f"no {tool} on this machine")
+    need_tools("verilator", "g++")
     output = output or ROOT / "edge_runtime/rtl/build" / target.name
     return load_script("build_core_model").build(target, output, **options)
 

@@ -1,11 +1,10 @@
 """Formal proofs of the core's FIFO and handshakes, and that a fault makes them fail."""
 
-import shutil
-
 import pytest
 
 from edge_runtime.errors import VerificationError
 from tests.core.conftest import ROOT, load_script
+from tests.tools import need_tools
 
 RTL = ROOT / "edge_runtime/rtl"
 SCRIPT = load_script("prove_core")
@@ -14,9 +13,7 @@ QUICK = {proof.top: proof for proof in SCRIPT.PROOFS}
 
 @pytest.fixture(autouse=True)
 def _tools():
-    for tool in ("yosys", "z3"):
-        if not shutil.which(tool):
-            pytest.skip(f"no {tool} on this machine")
+    need_tools("yosys", "z3")
 
 
 @pytest.mark.parametrize("top", ["eg_fifo", "eg_registers", "eg_image", "eg_watchdog"])

@@ -1,6 +1,5 @@
 """Synthesis: what a table counts, and its limits. Lint of the Verilog."""
 
-import shutil
 import subprocess
 import sys
 
@@ -8,6 +7,7 @@ import pytest
 
 from edge_runtime.errors import VerificationError
 from tests.core.conftest import ROOT, load_script
+from tests.tools import need_tools
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,7 @@ def test_a_log_without_a_routed_frequency_is_refused(script):
 
 
 def test_lint():
-    for tool in ("verilator", "iverilog"):
-        if not shutil.which(tool):
-            pytest.skip(f"no {tool} on this machine")
+    need_tools("verilator", "iverilog")
     done = subprocess.run(
         ["make", "core-lint"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -5,7 +5,6 @@ No undefined behaviour, no byte outside its arena; on this machine and on an emu
 
 import math
 import re
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -31,17 +30,12 @@ from edge_runtime.scores import predictions
 from tests.conftest import branched_bundle, toy_bundle
 from tests.edge_runtime.conftest import ROOT
 from tests.networks import hard_inputs, random_bundle
+from tests.tools import need_tools
 
 SHIPPED = ROOT / "models/scene62/scene62.egb"
 HARNESS = Path(__file__).with_name("c_file.c")
 SANITIZED = ("gcc", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 NO_IMAGES = np.zeros((0, 32, 32, 1), np.int8)
-
-
-def need(*tools):
-    for tool in tools:
-        if not shutil.which(tool):
-            pytest.skip(f"no {tool} on this machine")
 
 
 def source_of(path):
@@ -94,7 +88,7 @@ def bundle_file(bundle, folder):
 @pytest.mark.parametrize("seed", range(6))
 def test_any_network_gives_the_references_integers(seed, tmp_path):
     """Every kind of layer, activation and shift; the arena is exactly as large as it says."""
-    need("gcc")
+    need_tools("gcc")
     bundle = random_bundle(seed)
     program = build(bundle, bundle_file(bundle, tmp_path), tmp_path, SANITIZED)
     check_answers([program], bundle, hard_inputs(seed))
@@ -102,7 +96,7 @@ def test_any_network_gives_the_references_integers(seed, tmp_path):
 
 @pytest.mark.parametrize("make", [toy_bundle, branched_bundle])
 def test_narrow_and_wide_logits(make, tmp_path):
-    need("gcc")
+    need_tools("gcc")
     bundle = make()
     program = build(bundle, bundle_file(bundle, tmp_path), tmp_path, SANITIZED)
     check_answers([program], bundle, hard_inputs(1))
@@ -110,7 +104,7 @@ def test_narrow_and_wide_logits(make, tmp_path):
 
 def test_the_shipped_network(tmp_path, class_folders):
     """Compiled with optimization, all warnings being errors; real drawings, hostile inputs."""
-    need("gcc")
+    need_tools("gcc")
     bundle = read_bundle(SHIPPED)
     program = build(bundle, SHIPPED, tmp_path, ("gcc", "-O2", "-Wconversion", "-Wshadow"))
     drawn = [preprocess(read_gray(file)) for file in sorted(class_folders.rglob("*.png"))]
@@ -118,7 +112,7 @@ def test_the_shipped_network(tmp_path, class_folders):
 
 
 def test_on_an_emulated_arm(tmp_path):
-    need("arm-linux-gnueabihf-gcc", "qemu-arm")
+    need_tools("arm-linux-gnueabihf-gcc", "qemu-arm")
     bundle = read_bundle(SHIPPED)
     program = build(bundle, SHIPPED, tmp_path, ("arm-linux-gnueabihf-gcc", "-O2", "-static"))
     command = ["qemu-arm", program]
@@ -130,7 +124,7 @@ def test_on_an_emulated_arm(tmp_path):
 
 def test_other_compilers_take_it(tmp_path):
     """clang, a C++ compiler for the declarations, and a program of two networks."""
-    need("gcc", "g++", "clang")
+    need_tools("gcc", "g++", "clang")
     bundles = [random_bundle(7), random_bundle(8)]
     for number, bundle in enumerate(bundles):
         text = c_source(bundle, bundle_file(bundle, tmp_path))
