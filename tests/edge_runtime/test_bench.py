@@ -311,8 +311,11 @@ def test_the_command(native_build, class_folders, tmp_path, run_cli):
         for figures in engine["measurements"]:
             assert figures["p99_us"] >= figures["minimum_us"]
             assert figures["images_per_second"] == pytest.approx(1e6 / figures["median_us"], 1e-3)
-            # Threads of an engine that raced before may still wait by spinning: of the process.
-            assert 0 < figures["cpu"] < (os.cpu_count() or 1) + 0.5
+            assert figures["cpu"] > 0
+            # Our program alone has a process of its own; in the other one, threads of an engine
+            # that raced before may still wait by spinning, and count for the next.
+            if engine is program:
+                assert figures["cpu"] < figures["threads"] + 0.5
             assert 0 < figures["minimum_us"] <= figures["median_us"] <= figures["quartile3_us"]
     assert "ONNX Runtime, fp32" in out
     assert "load ms" in out
