@@ -1,4 +1,4 @@
-"""Command line: ``python -m semi_supervised data | audit | train | freeze | adapt | synth``."""
+"""Command line: ``python -m semi_supervised data | audit | train | freeze | ablation | …``."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from edge_runtime.console import run_command
 from edge_runtime.files import sha256_of, write_text
 from edge_runtime.presets import PRESETS
 from edge_runtime.tensorflow_import import import_tensorflow
+from semi_supervised.ablation import command as ablation_command
 from semi_supervised.adapt import command as adapt_command
 from semi_supervised.audit import command as audit_command
 from semi_supervised.settings import PROTOCOLS, Settings, load_settings
@@ -69,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
         "adapt", help="tell what an adapted model has gained over the one that it started from"
     )
     adapt_command.add_options(adapt)
+
+    ablation = commands.add_parser(
+        "ablation", help="measure what each method and ingredient is worth, by many trainings"
+    )
+    ablation_command.add_options(ablation)
 
     synth = commands.add_parser("synth", help="write a set of drawn characters")
     synthesis_command.add_options(synth)
@@ -181,6 +187,8 @@ def _run(options: argparse.Namespace) -> int:
         return audit_command.run(options)
     if options.command == "adapt":
         return adapt_command.run(options)
+    if options.command == "ablation":
+        return ablation_command.run(options)
     if options.command == "synth":
         return synthesis_command.run(options)
     if options.command == "freeze":

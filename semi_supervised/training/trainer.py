@@ -36,7 +36,7 @@ from semi_supervised.settings import (
     TrainSettings,
 )
 from semi_supervised.sheets import write_png
-from semi_supervised.synthesis import Synthesizer, synthesizer_if_possible
+from semi_supervised.synthesis import Synthesizer
 from semi_supervised.training.batches import Batch, batch_counts, make_batches
 from semi_supervised.training.checkpoints import (
     append_history,
@@ -48,6 +48,7 @@ from semi_supervised.training.checkpoints import (
     set_aside_if_different,
 )
 from semi_supervised.training.fake_quantization import FakeQuantizer
+from semi_supervised.training.identity import find_synthesizer, training_identity
 from semi_supervised.training.images import (
     Evaluation,
     TrainingImages,
@@ -87,7 +88,7 @@ def train(
     network is rounded at its fix points in training and validation, as the DPU does.
 
     Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
-    protocol few the last epoch's, whose few held-out images are to measure, not to choose),
+    the last epoch where held-out images are to measure, not to choose: protocols few and budget),
     ``checkpoint.npz`` (everything, to resume), ``metrics.jsonl``, ``tensorboard/``,
     ``generated/epoch-NNN.png``, ``training.json`` (settings and hashes) and at the end
     ``result.json``. A teacher has a folder like it, ``output-teacher``. A finished training is left
@@ -137,27 +138,16 @@ def _train(
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
     alphabet = read_alphabet(manifest)
-    train = settings.train
-    synthesizer = synthesizer_if_possible(alphabet, train.seed) if train.batch_drawn else None
+    synthesizer = find_synthesizer(manifest, settings)
     negatives = manifest.with_name(NEGATIVES_FILE)
-    given = {
-        "manifest": manifest,
-        "negatives": negatives,
-        "teacher": teacher,
-        "quantization": quantization,
-    }
     first = read_start(start) if start else None
     chooses = chooses_epoch(manifest)
-    identity = {
-        "schema": 2,
-        "drawing": synthesizer.identity if synthesizer else None,
-        "alphabet": list(alphabet.symbols),
-        "settings": {k: v for k, v in settings.as_dict().items() if k != "data"},
-    } | {f"{k}_sha256": sha256_of(path) for k, path in given.items() if path and path.exists()}
-    if first:
-        identity["start_sha256"] = sha256_of(first.path)
-    if not chooses:
-        identity["keeps"] = "last epoch"
+    others = {
+        "teacher": teacher,
+        "quantization": quantization,
+        "start": first.path if first else None,
+    }
+    identity = training_identity(manifest, settings, synthesizer, others)
     set_aside_if_different(output, identity)
     write_json(output / "training.json", identity)
     if not (output / "result.json").exists():
