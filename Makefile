@@ -50,7 +50,7 @@ EVALUATED = --rungs $(or $(RUNGS),all) --ladder --jobs $(or $(JOBS),1) $(if $(NO
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted ablation boards runtime bench count \
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted ablation tune boards runtime bench count \
 	deploy rollback host-given fuzz classify demo synth ship scene62 fonts62 \
 	test ladder robustness report check clean FORCE
 
@@ -81,6 +81,7 @@ help:
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
 	@echo "  make ablation DATA=folder    what each method and ingredient is worth (hours; goes on)   $(OUT)/ablation/"
+	@echo "  make tune        search for better settings, judged on validation     $(OUT)/tune/best.toml"
 	@echo "  make boards      what can be built for which board on this machine"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
@@ -134,6 +135,9 @@ help:
 	  "ONLY=$(ONLY)" "cells of make ablation, for example 'method=sgan,labels=5 seed=1': this, and that" \
 	  "PLAN=$(PLAN)" "its plan, a .toml file; empty: semi_supervised/ablation/ablation.toml" \
 	  "RENEW=$(RENEW)" "1 trains its cells anew that other code than this trained" \
+	  "TRIALS=$(TRIALS)" "finished trials of make tune, all machines' together (40)" \
+	  "STORAGE=$(STORAGE)" "a database that several machines share, postgresql+psycopg://…; empty: a file" \
+	  "STUDY=$(STUDY) SPACE=$(SPACE)" "the study's name; what it searches, a .toml file (docs/training.md)" \
 	  "RUNGS=$(RUNGS)" "networks for make evaluate and make ladder (all); '?' lists them" \
 	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core; cells at a time" \
 	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
@@ -373,6 +377,12 @@ ablation: | $(INSTALLED)
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(PLAN),--plan "$(PLAN)") $(if $(JOBS),--jobs $(JOBS)) \
 	  $(foreach one,$(ONLY),--only "$(one)") $(if $(RENEW),--renew) $(if $(LIST),--list) \
 	  $(if $(REPORT_ONLY),--report-only) $(if $(DOCS),--document docs/ablation.md --document README.md)
+
+# Around PRESET and SET, on the training and validation images of `make data`.
+tune: $(OUT)/manifest.csv
+	@$(PY) -m semi_supervised tune --manifest $(OUT)/manifest.csv $(TRAIN_SETTINGS) --output "$(OUT)" \
+	  $(if $(TRIALS),--trials $(TRIALS)) $(if $(STUDY),--study "$(STUDY)") $(if $(SPACE),--space "$(SPACE)") \
+	  $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REPORT_ONLY),--report-only)
 
 # Of the data given, or else of the manifest that the last `make data` wrote.
 AUDITED = $(if $(filter-out synthetic,$(DATA)),$(DATA),$(OUT)/manifest.csv)

@@ -23,6 +23,7 @@ from semi_supervised.sources import (
     parse_sources,
 )
 from semi_supervised.synthesis import command as synthesis_command
+from semi_supervised.tune import command as tune_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         "ablation", help="measure what each method and ingredient is worth, by many trainings"
     )
     ablation_command.add_options(ablation)
+
+    tune = commands.add_parser("tune", help="search for better settings on validation images")
+    tune_command.add_options(tune)
+    _add_common(tune)
 
     synth = commands.add_parser("synth", help="write a set of drawn characters")
     synthesis_command.add_options(synth)
@@ -202,6 +207,8 @@ def _run(options: argparse.Namespace) -> int:
         if not options.file.exists() or options.file.read_text("utf-8") != text:
             write_text(options.file, text)
         return 0
+    if options.command == "tune":
+        return tune_command.run(options, settings)
     if options.command == "data":
         from semi_supervised.data import make_data
         from semi_supervised.sheets import write_augmentation_sheet

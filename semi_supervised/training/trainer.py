@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,13 +79,15 @@ def train(
     workers: int | None = None,
     start: Path | None = None,
     quantization: Path | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainResult:
     """Train, or go on training, until the preset's last epoch; before it the teacher, if any.
 
     ``workers`` processes prepare the batches, by default one a core; their number changes nothing
     in the result. ``start`` is a model's folder or ``best.npz``, of this alphabet or another, whose
     weights are the first ones. ``quantization`` is a ``quantization.json`` of the start: the
-    network is rounded at its fix points in training and validation, as the DPU does.
+    network is rounded at its fix points in training and validation, as the DPU does. ``watch`` is
+    called with each epoch's figures once these are on disk; what it raises ends the training.
 
     Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
     the last epoch where held-out images are to measure, not to choose: protocols few and budget),
@@ -105,7 +107,7 @@ def train(
     """
     if quantization and not start:
         raise InputError("training for a quantization goes on from its network: name that as start")
-    given = {"start": start, "quantization": quantization}
+    given: dict[str, Any] = {"start": start, "quantization": quantization, "watch": watch}
     if not settings.teacher.epochs:
         return _train(manifest, output, settings, workers, **given)
     folder = output.with_name(f"{output.name}-teacher")
@@ -134,6 +136,7 @@ def _train(
     teacher: Path | None = None,
     start: Path | None = None,
     quantization: Path | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainResult:
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
@@ -163,7 +166,7 @@ def _train(
             learner = Learner(settings, expected, network, fake)
             if first:
                 _start(learner, first, alphabet)
-            run = _Run(learner, alphabet, validation, output, chooses)
+            run = _Run(learner, alphabet, validation, output, chooses, watch)
             run.restore()
             processes = (os.cpu_count() or 1) if workers is None else workers
             batches = make_batches(images, synthesizer, settings, run.done, processes)
@@ -222,12 +225,14 @@ class _Run:
         validation: Evaluation,
         output: Path,
         chooses: bool,
+        watch: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._learner = learner
         self._alphabet = alphabet
         self._validation = validation
         self._output = output
         self._chooses = chooses  # the best epoch on validation; else keeps the last
+        self._watch = watch
 
     @property
     def done(self) -> int:
@@ -253,6 +258,8 @@ class _Run:
                 row["seconds"] = round(time.perf_counter() - started, 2)
                 self._keep(row, events)
                 bar.write(_line(row, train.epochs, self._is_best(row)), file=sys.stderr)
+                if self._watch:
+                    self._watch(row)
 
     def _epoch(self, batches: Iterator[Batch], steps: int, bar: Any) -> dict[str, float]:
         """Take an epoch's steps; return the mean of each loss over them."""
