@@ -114,6 +114,7 @@ help:
 	  "NO_BASELINE=$(NO_BASELINE)" "1 spares make adapt the training from nothing that it compares with" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
+	  "DEVICES=$(DEVICES)" "GPUs that make train uses together (1); TENSORFLOW=gpu" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
 	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
 	  "BOARD=$(BOARD)" "$(BOARDS)" \
@@ -199,7 +200,7 @@ $(OUT)/manifest.csv: $(STAMPS)/data
 $(OUT)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/train
 	@echo "== train: semi-supervised GAN, preset $(PRESET)"
 	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_OPTIONS) \
-	  $(if $(ALLOW_LEAKAGE),--allow-leakage)
+	  $(if $(ALLOW_LEAKAGE),--allow-leakage) $(if $(DEVICES),--devices $(DEVICES))
 
 $(OUT)/freeze.json: $(OUT)/training/result.json
 	@echo "== freeze: frozen graph, SavedModel, ONNX"

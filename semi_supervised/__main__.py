@@ -53,6 +53,13 @@ def _parser() -> argparse.ArgumentParser:
         help="processes that prepare batches (default: one a core); no effect on the result",
     )
     train.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="GPUs that share every batch (default: 1); no effect on the result but rounding",
+    )
+    train.add_argument(
         "--allow-leakage",
         action="store_true",
         help="train although a picture is both in training and in validation or test",
@@ -241,6 +248,7 @@ def _run(options: argparse.Namespace) -> int:
         options.workers,
         options.start,
         options.quantize_aware,
+        devices=options.devices,
     )
     print(
         f"{'best ' if chooses_epoch(options.manifest) else ''}validation accuracy "

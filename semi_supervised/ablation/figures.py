@@ -1,6 +1,5 @@
 """Statistics of what the cells measured: means, spreads, paired differences."""
 
-import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,18 +65,18 @@ class Measured:
 
     def mean_of(self, name: str) -> float:
         """Mean over seeds of one of `edge_runtime.metrics`' figures."""
-        return statistics.mean(record["metrics"][name]["value"] for record in self.records)
+        return float(np.mean([record["metrics"][name]["value"] for record in self.records]))
 
     @property
     def let_in(self) -> float | None:
         """Share of non-characters that the gate lets in, the seeds' mean; None if not measured."""
         found = [record["gate"]["value"] for record in self.records if record["gate"]]
-        return statistics.mean(found) if found else None
+        return float(np.mean(found)) if found else None
 
     @property
     def minutes(self) -> float:
         """Median time of a training."""
-        return statistics.median(record["seconds"] for record in self.records) / 60
+        return float(np.median([record["seconds"] for record in self.records])) / 60
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ from semi_supervised.training.images import (
     load_training_images,
 )
 from semi_supervised.training.networks import LATENT
+from semi_supervised.training.replicas import Replicas, check_shares
 from semi_supervised.training.start import Start, read_start
 from semi_supervised.training.step import Learner
 from semi_supervised.training.tensorboard import Events
@@ -80,6 +81,7 @@ def train(
     start: Path | None = None,
     quantization: Path | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    devices: int = 1,
 ) -> TrainResult:
     """Train, or go on training, until the preset's last epoch; before it the teacher, if any.
 
@@ -87,7 +89,9 @@ def train(
     in the result. ``start`` is a model's folder or ``best.npz``, of this alphabet or another, whose
     weights are the first ones. ``quantization`` is a ``quantization.json`` of the start: the
     network is rounded at its fix points in training and validation, as the DPU does. ``watch`` is
-    called with each epoch's figures once these are on disk; what it raises ends the training.
+    called with each epoch's figures once these are on disk; what it raises ends the training. Of
+    several ``devices`` each learns from its share of every batch, to the same result but for
+    rounding.
 
     Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
     the last epoch where held-out images are to measure, not to choose: protocols few and budget),
@@ -108,10 +112,11 @@ def train(
     if quantization and not start:
         raise InputError("training for a quantization goes on from its network: name that as start")
     given: dict[str, Any] = {"start": start, "quantization": quantization, "watch": watch}
+    given["devices"] = devices
     if not settings.teacher.epochs:
         return _train(manifest, output, settings, workers, **given)
     folder = output.with_name(f"{output.name}-teacher")
-    teacher = _train(manifest, folder, _settings_of_teacher(settings), workers)
+    teacher = _train(manifest, folder, _settings_of_teacher(settings), workers, devices=devices)
     log.info("teacher: %.2f %% on validation", 100 * teacher.best_accuracy)
     return _train(manifest, output, settings, workers, teacher=teacher.weights, **given)
 
@@ -137,7 +142,10 @@ def _train(
     start: Path | None = None,
     quantization: Path | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    devices: int = 1,
 ) -> TrainResult:
+    check_shares(settings.train, devices)
+    replicas = Replicas(devices)
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
     alphabet = read_alphabet(manifest)
@@ -151,6 +159,8 @@ def _train(
         "start": first.path if first else None,
     }
     identity = training_identity(manifest, settings, synthesizer, others)
+    if devices > 1:
+        identity["devices"] = devices  # sums in another order: not the same to the last bit
     set_aside_if_different(output, identity)
     write_json(output / "training.json", identity)
     if not (output / "result.json").exists():
@@ -163,7 +173,8 @@ def _train(
             expected = expected_frequencies(alphabet, kind, images.natural_labels)
             network = load_best(teacher)[0] if teacher else None
             fake = FakeQuantizer.read(quantization) if quantization else None
-            learner = Learner(settings, expected, network, fake)
+            with replicas.scope():
+                learner = Learner(settings, expected, network, fake, replicas)
             if first:
                 _start(learner, first, alphabet)
             run = _Run(learner, alphabet, validation, output, chooses, watch)

@@ -75,8 +75,8 @@ def read_space(path: Path | None, base: Settings) -> Space:
         raise SettingsError(f"{where}: cannot be read ({error.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{where}: not a TOML file ({error})") from None
-    unused = () if base.train.has_generator else _OF_GENERATOR
-    unused += () if base.train.has_consistency else _OF_CONSISTENCY
+    unused: list[str] = [] if base.train.has_generator else [*_OF_GENERATOR]
+    unused += [] if base.train.has_consistency else _OF_CONSISTENCY
     space = {name: _range(name, table, where) for name, table in tables.items()}
     if not space:
         raise SettingsError(f"{where}: names no setting to search")
@@ -121,7 +121,7 @@ def settings_at(base: Settings, values: Values) -> Settings:
     """
     own = {n.removeprefix("train."): v for n, v in values.items() if n.startswith("train.")}
     kinds = {f.name: type(f.default) for f in fields(TrainSettings)}
-    given = {n: float(v) if kinds[n] is float else v for n, v in own.items()}
+    given: dict[str, Any] = {n: float(v) if kinds[n] is float else v for n, v in own.items()}
     given |= scaled_batch(base.train, values.get(BATCH, 1.0))
     if "epochs" in given:
         given["pretrain_epochs"] = min(base.train.pretrain_epochs, given["epochs"] - 1)
