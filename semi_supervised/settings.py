@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 PROTOCOLS = (
     "random",
-    "budget",
     "chars74k-15",
     "chars74k-5",
     "kaggle",
     "cross-source",
     "all",
     "few",
+    "budget",
 )
 # Of these validation measures and chooses nothing: the last epoch is kept.
 KEEPING_THE_LAST_EPOCH = frozenset({"budget", "few"})

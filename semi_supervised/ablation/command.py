@@ -75,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError(f"--jobs must be 1 or more, not {options.jobs}")
     cells = chosen(plan.cells(), options.only)
     alphabet = parse_alphabet(options.alphabet) if options.alphabet else ALPHABET_62
-    with _alone(options.output):
+    trains = not (options.list or options.report_only)  # while it does, others may look
+    with _alone(options.output) if trains else contextlib.nullcontext():
         budgets = make_budgets(
             options.source,
             options.photographs,
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
             print(states(cells, jobs))
             return 0
         failures = []
-        if not options.report_only:
+        if trains:
             waiting = unfinished((jobs[cell] for cell in cells), options.renew)
             failures = run_jobs(waiting, at_once, set(jobs.values()))
         print(write_documents(plan, jobs, budgets, options.output, options.document))

@@ -302,6 +302,7 @@ def test_the_command_searches_without_the_test_split(class_folders, tmp_path, ca
         0,
     ]
     command += ["--preset", "tiny", "--set", "train.steps_per_epoch=1", "--space", space]
+    command += ["--set", "train.method=supervised"]
     assert command_line.main([str(c) for c in [*command, "--trials", 2]]) == 0
     shown = capsys.readouterr().out
     assert "learning_rate" in shown
