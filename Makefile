@@ -18,6 +18,7 @@ SHIPPED := models/scene62/scene62.egb
 RUNTIME := edge_runtime/cpp/build/$(BOARD)
 CXX_GIVEN := $(if $(filter default undefined,$(origin CXX)),,$(CXX))
 SECONDS ?= 60
+CORE    ?= core128
 
 # What a data or training stage may be told beyond a preset.
 settings = $(foreach setting,$(1),--set "$(setting)")
@@ -50,19 +51,20 @@ EVALUATED = --rungs $(or $(RUNGS),all) --ladder --jobs $(or $(JOBS),1) $(if $(NO
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted ablation tune boards runtime bench count \
-	deploy rollback host-given fuzz classify demo synth ship scene62 fonts62 \
-	test ladder robustness report check clean FORCE
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted ablation tune boards runtime bench convert count \
+	deploy rollback host-given fuzz classify demo video draw ship scene62 fonts62 \
+	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
-all: $(OUT)/first-look.png $(OUT)/evaluation.json
+all: $(OUT)/first-look.png $(OUT)/report/index.html
 	@cat $(OUT)/evaluation.txt
 	@echo
-	@echo "The classifier is $(BUNDLE), all figures are in $(OUT)/evaluation.json. What next:"
+	@echo "The classifier is $(BUNDLE)."
+	@echo "The report is $(OUT)/report/index.html: open it in a browser. What next:"
 	@echo "  make classify IMAGE=$$(cd $(OUT) && realpath --relative-to="$(CURDIR)" -- \
 	  "$$(sed -nE 's/^([^,"]*),.*,(test|validation),.*/\1/p' manifest.csv | head -1)")"
 	@echo "  make demo                      draw, drop or photograph characters in a browser"
 	@echo "  make adapt DATA=your/crops     your own symbols, from a few labels"
-	@echo "  make report                    all figures and their origin: $(OUT)/report/"
+	@echo "  make robustness report         the report with corrupted images, too (some minutes)"
 	@echo "  make DATA=your/folder PRESET=full      (make help lists everything)"
 
 help:
@@ -76,7 +78,7 @@ help:
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
 	@echo "  make evaluate    accuracy of every stage's network       $(OUT)/evaluation.json"
-	@echo "  make report      all figures in one file                 $(OUT)/report/report.json"
+	@echo "  make report      all figures as a page, and as JSON      $(OUT)/report/index.html"
 	@echo "  make robustness  accuracy on corrupted images, and the gate  $(OUT)/robustness/"
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
@@ -86,16 +88,22 @@ help:
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
 	@echo "  make rollback HOST=…         go back to the version before, or to VERSION=…"
-	@echo "  make synth PER_CLASS=100     draw a set of characters            $(OUT)/synth/"
+	@echo "  make draw PER_CLASS=100      draw a set of characters            $(OUT)/synth/"
 	@echo "  make classify IMAGE=file     say what character an image or each image of a folder shows"
 	@echo "  make demo        draw, drop or photograph characters in a browser; PORT=$(PORT)"
+	@echo "  make video INPUT=… OUTPUT=… [ROI=…]  read a meter, a plate, a display in a video or camera (docs/video.md)"
 	@echo "  make ship        put this classifier into models/$(NAME)/"
 	@echo "  make scene62 CHARS74K=… ICDAR=…, make fonts62    the models of models/, anew (an hour, 20 minutes)"
 	@echo "  make test, make check        the tests, then the exactness ladder; lint and types"
 	@echo "  make ladder      every form of the shipped network, logit by logit"
 	@echo "  make fuzz SECONDS=60         fuzz the C++ readers (needs clang)"
 	@echo "  make bench [IMAGES=…]        race against other engines                  $(OUT)/bench/"
+	@echo "  make convert FORMAT=… [MODEL=…]  for other programs, verified     $(OUT)/convert/"
+	@echo "                   FORMAT: $(FORMATS), all"
 	@echo "  make count [UPDATE=1]        instructions of an image on emulated Arm boards (needs qemu-user)"
+	@echo "  make simulate    images through the open core in simulation: every logit compared"
+	@echo "  make synth       does CORE fit an xc7z020 (Yosys)?        $(OUT)/core/"
+	@echo "  make prove, make route       formal proofs of the core; its place and route on an ECP5"
 	@echo "  make clean       remove $(OUT)/"
 	@echo
 	@echo "Variables, and what they are now:"
@@ -126,7 +134,8 @@ help:
 	  "QUANTIZER_OPTIONS=$(QUANTIZER_OPTIONS)" "further options of decent_q.sh or vai_q.sh" \
 	  "COMPILER_OPTIONS=$(COMPILER_OPTIONS)" "and of dnnc.sh or vai_c.sh, for example '--dcf my.dcf'" \
 	  "HOST=$(HOST)" "where the board is: user@name, user@name:port, or a name of ~/.ssh/config" \
-	  "IMAGES=$(IMAGES)" "sample images for make deploy, labeled ones for make bench; empty: those of make data" \
+	  "IMAGES=$(IMAGES)" "sample images for make deploy, labeled ones for make bench and make convert; empty: those of make data" \
+	  "MODEL=$(MODEL)" "bundle, or folder of one, for make convert; empty: yours, or the shipped one" \
 	  "ROUNDS=$(ROUNDS)" "of make bench; empty: 60" \
 	  "SAMPLES=$(SAMPLES)" "at most so many of them" \
 	  "FOLDER=$(FOLDER)" "on the board; empty: the board file's" \
@@ -139,11 +148,17 @@ help:
 	  "TRIALS=$(TRIALS)" "finished trials of make tune, all machines' together (40)" \
 	  "STORAGE=$(STORAGE)" "a database that several machines share, postgresql+psycopg://…; empty: a file" \
 	  "STUDY=$(STUDY) SPACE=$(SPACE)" "the study's name; what it searches, a .toml file (docs/training.md)" \
+	  "CORE=$(CORE)" "the open core for make simulate and synth: core128, core64, core32" \
 	  "RUNGS=$(RUNGS)" "networks for make evaluate and make ladder (all); '?' lists them" \
 	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core; cells at a time" \
 	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
-	  "COUNT=$(COUNT)" "images for make robustness (500); 0 takes all" \
+	  "COUNT=$(COUNT)" "images for make robustness (500; 0 takes all) and make simulate (1000)" \
 	  "JSON= CSV= WATCH=" "1 for make classify: JSON lines, a table, images as they appear in a folder" \
+	  "ROI=$(ROI)" "fields for make video: 'meter=40,60,320,80:cells=6; …', or a .toml file; empty: the whole picture" \
+	  "FRAME=$(FRAME)" "make video: only draw this frame's fields, with rulers, to OUTPUT=….png" \
+	  "READINGS=$(READINGS)" "make video: also write readings, .csv or .jsonl" \
+	  "ENGINE= AGAINST=" "make video: back end, and a second one beside it" \
+	  "LENGTH=$(LENGTH)" "make video: seconds to read of it; empty: all (of a camera: until Ctrl-C)" \
 	  "ANNOTATE=$(ANNOTATE)" "for make classify: a picture of the images with their answers" \
 	  "OUT=$(OUT)" "where results go" \
 	  "NAME=$(NAME)" "what the bundle is called" \
@@ -239,9 +254,12 @@ robustness: $(BUNDLE)
 	  $$(test -f $(OUT)/negatives.csv && echo --negatives $(OUT)/negatives.csv) \
 	  --count $(or $(COUNT),500) --jobs $(or $(JOBS),1) --output $(OUT)/robustness
 
-# What was measured, in one file; `make robustness` before it adds that.
+# What was measured, as a page; `make robustness` and `make bench` before it add theirs.
+REPORT = $(PY) -m edge_runtime report --bundle $(BUNDLE) --evaluation $< --output $(OUT)/report
 report: $(OUT)/evaluation.json
-	@$(PY) -m edge_runtime report --bundle $(BUNDLE) --evaluation $< --output $(OUT)/report
+	@$(REPORT)
+$(OUT)/report/index.html: $(OUT)/evaluation.json
+	@$(REPORT)
 
 # --- Quantization-aware training -----------------------------------------------------------------
 # Where the integers lose too much: the trained network goes on learning with every tensor rounded
@@ -331,6 +349,17 @@ bench: | $(INSTALLED)
 	@$(PY) -m edge_runtime bench --bundle "$(DEPLOYED)" --output "$(OUT)/bench" \
 	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
+# For users without a board: the network in other programs' formats, each verified at once (docs/convert.md).
+FORMATS := tflite-fp32 tflite-fp16 tflite-dynamic tflite-int8 openvino openvino-int8 onnx onnx-int8 onnx-qdq c
+MODEL ?=
+CONVERTED = $(or $(MODEL),$(DEPLOYED))
+convert: | $(INSTALLED)
+	@test -n "$(FORMAT)" || { echo "name a format: make convert FORMAT=all, or of $(FORMATS)" >&2; exit 2; }
+	@$(if $(IMAGES)$(wildcard $(OUT)/manifest.csv),:,$(MAKE) --no-print-directory $(OUT)/manifest.csv)
+	@$(PY) -m edge_runtime convert $(foreach one,$(FORMAT),--format "$(one)") --bundle "$(CONVERTED)" \
+	  --images "$(or $(IMAGES),$(OUT)/manifest.csv)" --output "$(OUT)/convert" \
+	  $(if $(CALIBRATION),--calibration "$(CALIBRATION)") $(if $(COUNT),--count "$(COUNT)")
+
 # Instructions of an image on emulated Arm boards, compared with what is recorded.
 count: | $(INSTALLED)
 	@$(PY) scripts/count_instructions.py $(if $(UPDATE),--update)
@@ -350,6 +379,18 @@ classify: | $(INSTALLED)
 PORT ?= 8062
 demo: | $(INSTALLED)
 	@$(PY) -m edge_runtime demo --bundle $(USED) --port $(PORT)
+
+# A camera or video of fixed fields. The native engine is built where there is a compiler.
+VIDEO = $(if $(FRAME),$(OUT)/video-frame.png,$(OUT)/video.mp4)
+video: | $(VENV)/installed-video
+	@test -n "$(INPUT)" || { echo "name a video or a camera: make video INPUT=meter.mp4 (or INPUT=camera)" >&2; exit 2; }
+	@! command -v "$(CXX)" >/dev/null || $(PY) scripts/build_runtime.py host $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)") >&2
+	@$(PY) -m edge_runtime video "$(INPUT)" --output "$(or $(OUTPUT),$(VIDEO))" --bundle $(USED) \
+	  $(if $(ROI),--roi "$(ROI)") $(if $(ENGINE),--backend "$(ENGINE)") $(if $(AGAINST),--against "$(AGAINST)") \
+	  $(if $(READINGS),--readings "$(READINGS)") $(if $(FRAME),--frame "$(FRAME)") $(if $(LENGTH),--seconds "$(LENGTH)")
+$(VENV)/installed-video: $(INSTALLED)
+	@$(PY) -c 'import cv2' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[video]'
+	@touch $@
 
 ship: $(OUT)/evaluation.json
 	@$(PY) scripts/ship_model.py --build $(OUT) --bundle $(BUNDLE) --output models/$(NAME) \
@@ -393,8 +434,39 @@ audit: | $(INSTALLED)
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(CACHE),--cache "$(CACHE)") \
 	  $(if $(CALIBRATION),--calibration "$(CALIBRATION)")
 
-PER_CLASS ?= 100
+# --- The open core (docs/core.md) ------------------------------------------------------------------
+
+# Warnings are errors; what is waived, and why, is in eg.vlt.
+RTL := edge_runtime/rtl
+core-lint:
+	@command -v verilator iverilog >/dev/null || \
+	  { echo "the core's checks need: apt-get install verilator iverilog yosys z3" >&2; exit 2; }
+	@for lanes in 32 64 128; do for pair in 1 2; do \
+	  verilator --lint-only -Wall $(RTL)/eg.vlt $(RTL)/eg_core.v -y $(RTL) -GLANES=$$lanes -GPAIR=$$pair \
+	    || exit 1; done; done
+	@iverilog -g2005 -Wall -t null -o /dev/null $(RTL)/eg_*.v
+
+core-model: | $(INSTALLED)
+	@$(PY) scripts/build_core_model.py $(CORE)
+
+SIMULATED = $(if $(wildcard $(BUNDLE)),$(BUNDLE),$(SHIPPED))
+# Photographed characters where there are any, else the run's own.
+SIMULATED_IMAGES = $(or $(IMAGES),$(wildcard $(ICDAR)),$(OUT)/manifest.csv)
+simulate: $(filter $(OUT)/manifest.csv,$(SIMULATED_IMAGES)) | $(INSTALLED)
+	@$(PY) scripts/simulate_core.py --bundle "$(SIMULATED)" --target $(CORE) \
+	  --images "$(SIMULATED_IMAGES)" --count $(or $(COUNT),1000)
+
 synth: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py $(CORE) --output "$(OUT)/core"
+
+route: | $(INSTALLED)
+	@$(PY) scripts/synthesize_core.py --route --output "$(OUT)/core"
+
+prove: | $(INSTALLED)
+	@$(PY) scripts/prove_core.py
+
+PER_CLASS ?= 100
+draw: | $(INSTALLED)
 	@$(PY) -m semi_supervised synth --output "$(OUT)/synth" --per-class $(PER_CLASS) \
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)")
 
@@ -408,9 +480,12 @@ ladder: | $(INSTALLED)
 	@$(PY) -m edge_runtime evaluate --bundle $(SHIPPED) --images $(OUT)/ladder \
 	  --rungs $(or $(RUNGS),all) --ladder only
 
-CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp tests/*.c tests/edge_runtime/*.c \
-	tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c)
+CPP_FILES = $(wildcard edge_runtime/cpp/*/*.h edge_runtime/cpp/*/*.cpp edge_runtime/rtl/model/* tests/*.c \
+	tests/edge_runtime/*.c tests/stand_ins/*.cpp tests/stand_ins/*/*.cpp tests/stand_ins/*/*.hpp scripts/*.c \
+	examples/*/*.c examples/*/*.cpp)
 check: | $(INSTALLED)
+	@if command -v verilator iverilog >/dev/null; then $(MAKE) --no-print-directory core-lint; else \
+	  echo "the core's Verilog was not checked: that needs apt-get install verilator iverilog" >&2; fi
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy

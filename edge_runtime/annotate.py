@@ -106,9 +106,9 @@ def _draw_cell(sheet: Image.Image, pen: ImageDraw.ImageDraw, x: int, y: int, cel
         )
         sheet.paste(cell.picture, at)
     base = y + 14 + _PICTURE + 28
-    pen.text((x + 16, base), _drawable(cell.label), _INK, _font(32), anchor="lm")
+    pen.text((x + 16, base), drawable(cell.label), _INK, _font(32), anchor="lm")
     pen.text((x + _WIDTH - 16, base), cell.said, _INK, _font(15), anchor="rm")
-    note = _shortened(_drawable(cell.note), _WIDTH - 28)
+    note = _shortened(drawable(cell.note), _WIDTH - 28)
     color = _FAINT if cell.tone == "plain" else TONES[cell.tone]
     pen.text((x + 16, y + _HEIGHT - 22), note, color, _font(13), anchor="lm")
 
@@ -117,7 +117,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _drawable(text: str) -> str:
+def drawable(text: str) -> str:
     """Symbols that Pillow's own font may lack become their code: ``U+03A9``."""
     return "".join(c if c.isascii() or c == "–" else f"U+{ord(c):04X}" for c in text)
 

@@ -1,7 +1,8 @@
 """The bundle: ONE file with everything that a board needs to classify, and to prove that it can.
 
 Sections (docs/bundle.md): ``manifest`` and ``layers`` in JSON, ``weights`` as int8, ``scores`` as
-u64, ``golden`` vectors, ``checks``, and where a vendor's compiler made one, its kernel: ``dpu``.
+u64, ``golden`` vectors, ``checks``, and where a compiler made one, a vendor's kernel (``dpu``) or a
+program for the open core (``core``).
 """
 
 import json
@@ -25,6 +26,7 @@ from edge_runtime.bundle_checks import (
     check_scores,
     score_bytes,
 )
+from edge_runtime.core_section import CoreImage
 from edge_runtime.dpu_kernel import DpuKernel
 from edge_runtime.errors import BundleError, EdgeGlyphError, VerificationError
 from edge_runtime.files import write_bytes
@@ -63,6 +65,7 @@ class Bundle:
     checks : checksums of what was compiled; taken of this bundle where none are given
     manifest : provenance and settings as JSON values; see docs/bundle.md for its keys
     dpu : the vendor compiler's kernel for one board's DPU, or None
+    core : program and weights for the open core, or None
     """
 
     name: str
@@ -73,6 +76,7 @@ class Bundle:
     checks: Checks | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     dpu: DpuKernel | None = None
+    core: CoreImage | None = None
 
     def __post_init__(self) -> None:
         classes = self.golden.logits.shape[-1]
@@ -83,6 +87,8 @@ class Bundle:
         check_scores(self.manifest.get("scores"))
         if self.dpu is not None:
             self.dpu.check(self.network)
+        if self.core is not None:
+            self.core.check(self.network)
         if self.checks is None:
             object.__setattr__(self, "checks", self.current_checks())
 
@@ -149,6 +155,8 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     }
     if bundle.dpu:
         sections["dpu"] = bundle.dpu.pack()
+    if bundle.core:
+        sections["core"] = bundle.core.pack()
     write_bytes(path, container.pack(sections))
 
 
@@ -186,6 +194,7 @@ def read_bundle(path: Path) -> Bundle:
             checks=Checks.unpack(sections["checks"], len(network.layers)),
             manifest=manifest,
             dpu=DpuKernel.unpack(sections["dpu"], _from_json) if "dpu" in sections else None,
+            core=CoreImage.unpack(sections["core"], _from_json) if "core" in sections else None,
         )
     except KeyError as error:
         raise BundleError(f"{path}: lacks {error}; compile it again") from None

@@ -11,10 +11,15 @@ from edge_runtime.errors import EdgeGlyphError
 _COMMANDS = {
     "classify": ("edge_runtime", "classify images with a bundle"),
     "demo": ("edge_runtime", "draw, drop or photograph characters in the browser"),
+    "video": (
+        "edge_runtime",
+        "read fixed fields of a video or camera: a meter, a plate, a display",
+    ),
     "evaluate": ("edge_runtime", "accuracy of a bundle on labeled images"),
     "robustness": ("edge_runtime", "accuracy on corrupted images, and what the gate rejects"),
-    "report": ("edge_runtime", "put all figures into report.json"),
+    "report": ("edge_runtime", "all figures as a page; or two side by side"),
     "bench": ("edge_runtime", "race this engine against others with the same network"),
+    "convert": ("edge_runtime", "the network as LiteRT, OpenVINO, ONNX or C, verified"),
     "data": ("semi_supervised", "find or draw characters and split them"),
     "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
     "train": ("semi_supervised", "train the semi-supervised GAN"),

@@ -8,6 +8,7 @@ EdgeGlyphError
 │   ├── BundleError           an .egb bundle
 │   ├── GraphError            a frozen graph or an ONNX model
 │   ├── SettingsError         a preset, an option
+│   ├── VideoError            a video or a camera
 │   └── DeploymentError       a board that cannot be reached, or cannot take what is sent
 ├── MissingDependencyError an optional package or tool is not installed     exit code 2
 └── VerificationError     two things that must be equal are not             exit code 1
@@ -48,6 +49,10 @@ class GraphError(InputError):
 
 class SettingsError(InputError):
     """A preset or an option with an unknown key or an impossible value."""
+
+
+class VideoError(InputError):
+    """A video that cannot be read or written, a camera that gives no pictures."""
 
 
 class DeploymentError(InputError):

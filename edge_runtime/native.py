@@ -108,7 +108,8 @@ def load_library() -> ctypes.CDLL:
     version = library.eg_version().decode()
     if (library.eg_abi(), version) != (_ABI, __version__):
         raise InputError(
-            f"{LIBRARY}: is of release {version}, this is {__version__}; `make runtime` again"
+            f"{LIBRARY}: is of release {version}, interface {library.eg_abi()}, this is "
+            f"{__version__}, interface {_ABI}; `make runtime` again"
         )
     library.eg_classes.argtypes = (ctypes.c_void_p,)
     library.eg_classes.restype = ctypes.c_uint32

@@ -56,14 +56,21 @@ class Recognizer:
 
     def scores(self, inputs: Int8) -> tuple[Logits, Millionths, Millionths]:
         """Logits [N, classes], class probabilities [N, classes] and p_real [N] of int8 inputs."""
-        logits = self._runner.run(inputs)
+        logits = self.logits(inputs)
+        return logits, *self.probabilities(logits)
+
+    def logits(self, inputs: Int8) -> Logits:
+        """Logits [N, classes] of int8 inputs [N, 32, 32, 1]: the network alone."""
+        return self._runner.run(inputs)
+
+    def probabilities(self, logits: Logits) -> tuple[Millionths, Millionths]:
+        """Class probabilities [N, classes] and p_real [N] of logits.
+
+        Of some classes' logits, the first are their probabilities where no other can be.
+        """
         if self._runner.integer:
-            probabilities, p_real = self.bundle.scores.probabilities(logits)
-        else:
-            probabilities, p_real = float_probabilities(
-                logits.astype(np.float32), self.bundle.temperature
-            )
-        return logits, probabilities, p_real
+            return self.bundle.scores.probabilities(logits)
+        return float_probabilities(logits.astype(np.float32), self.bundle.temperature)
 
     def classify_files(
         self, paths: Iterable[Path | None], top_k: int = 3, batch: int = 64

@@ -8,6 +8,7 @@
 ``tf``              the frozen graph in TensorFlow (frozen_model.pb)
 ``tf-saved-model``  the trained network in TensorFlow (saved_model/)
 ``checkpoint``      the trained network, by the training code (best.npz)
+``core-sim``        the open core in simulation (`make core-model`)
 
 All take int8 inputs of shape [N, 32, 32, 1]; a float network is fed q / 128. Model files are looked
 for beside the bundle, and must be the ones that the bundle was made from (compared by SHA-256).
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from edge_runtime import integer
 from edge_runtime.bundle import Bundle
+from edge_runtime.core_model import CoreSimRunner
 from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.layers import Int8
@@ -75,8 +77,8 @@ _MODEL_FILES = {
     "tf-saved-model": ("saved_model",),
     "checkpoint": ("training/best.npz", "best.npz"),
 }
-BACKENDS = ("native", "int8", *_MODEL_FILES)
-INTEGER_BACKENDS = frozenset({"native", "int8", "onnx-int8", "tf-int8"})
+BACKENDS = ("native", "int8", *_MODEL_FILES, "core-sim")
+INTEGER_BACKENDS = frozenset({"native", "int8", "onnx-int8", "tf-int8", "core-sim"})
 TENSORFLOW_BACKENDS = frozenset({"tf", "tf-int8", "tf-saved-model", "checkpoint"})
 
 
@@ -113,6 +115,8 @@ def open_runner(
         return Int8Runner(bundle)
     if backend == "native":
         return NativeRunner(bundle_path, bundle.network.int32_logits, threads, isa)
+    if backend == "core-sim":
+        return CoreSimRunner(bundle.core, bundle.golden.inputs, bundle.golden.logits)
     if backend not in _MODEL_FILES:
         raise InputError(f"no back end {backend!r}; there are {', '.join(BACKENDS)}")
     path = model or model_beside(backend, bundle_path)

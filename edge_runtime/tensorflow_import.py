@@ -18,7 +18,7 @@ def import_tensorflow() -> Any:
     MissingDependencyError
         TensorFlow is not installed.
     """
-    if "tensorflow" in sys.modules:
+    if sys.modules.get("tensorflow"):
         return sys.modules["tensorflow"]
     for name in ("tensorflow", "tf2onnx", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -145,9 +145,18 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 def _add_compile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--quantized", type=Path, required=True, metavar="DIR", help="where run wrote its files"
+        "--quantized",
+        type=Path,
+        required=True,
+        metavar="DIR|FILE.egb",
+        help="where run wrote its files; or a bundle, to put a --target's program into",
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.egb")
+    parser.add_argument(
+        "--target",
+        metavar="CORE",
+        help="also compile for the open accelerator core: core128, core64 or core32",
+    )
     parser.add_argument("--name", help="the bundle's name (default: the file's)")
     parser.add_argument("--board", default="host", help="the board it is for (default: host)")
     parser.add_argument(
@@ -225,8 +234,21 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _compile(options: argparse.Namespace) -> int:
+    from edge_runtime.errors import InputError
     from quantize.compile import CompileRequest, compile_bundle
+    from quantize.core.pack import add_core, write_listing
 
+    if options.quantized.suffix == ".egb":
+        if options.target is None:
+            raise InputError(
+                f"{options.quantized}: is compiled; --target CORE adds a program to it"
+            )
+        print(
+            write_listing(
+                add_core(options.quantized, options.output, options.target), options.output
+            )
+        )
+        return 0
     bundle = compile_bundle(
         CompileRequest(
             options.quantized,
@@ -236,6 +258,7 @@ def _compile(options: argparse.Namespace) -> int:
             options.dpu_kernel,
             _alphabet(options),
             options.vendor,
+            options.target,
         )
     )
     size = options.output.stat().st_size
@@ -243,6 +266,8 @@ def _compile(options: argparse.Namespace) -> int:
         f"{options.output}: {size:,} bytes, {len(bundle.alphabet)} classes, self-test of "
         f"{len(bundle.golden.inputs)} golden vectors passed"
     )
+    if options.target is not None:
+        print(write_listing(bundle, options.output))
     return 0
 
 

@@ -13,6 +13,7 @@ from edge_runtime.layers import Int8
 from edge_runtime.scores import build_table
 from quantize import artifacts, gate, golden, inputs
 from quantize.artifacts import Quantization, read_quantization
+from quantize.core.pack import with_core
 from quantize.methods import integer_inputs
 from quantize.vendor import positions
 from quantize.vendor.kernel import read_artifact
@@ -35,6 +36,7 @@ class CompileRequest:
     folder : where `run` wrote its files
     dpu_kernel : what the vendor's compiler made for the board, put into the bundle
     vendor : folder of the vendor quantizer's graphs, where the kernel was made of them
+    core : name of the open core's configuration that the network is compiled for, too
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class CompileRequest:
     dpu_kernel: Path | None = None
     alphabet: Alphabet | None = None
     vendor: Path | None = None
+    core: str | None = None
 
 
 def compile_bundle(request: CompileRequest) -> Bundle:
@@ -51,6 +54,8 @@ def compile_bundle(request: CompileRequest) -> Bundle:
 
     Raises
     ------
+    GraphError
+        When the open core cannot run the network.
     InputError
         When files of `run` are missing or changed since, the network's input is not what a
         board's preprocessing makes, or the kernel is not this network's or for this board.
@@ -101,6 +106,8 @@ def compile_bundle(request: CompileRequest) -> Bundle:
         },
         dpu=kernel,
     )
+    if request.core is not None:
+        bundle = with_core(bundle, request.core)
     write_bundle(request.output, bundle)
     written = read_bundle(request.output)
     written.self_test()

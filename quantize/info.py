@@ -8,6 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from edge_runtime.bundle import Bundle, read_bundle
+from edge_runtime.core_section import CoreImage
 from edge_runtime.dpu_kernel import DpuKernel
 from edge_runtime.errors import InputError
 from edge_runtime.layers import Activation, Add, AvgPool, Conv, IntegerNetwork, Layer, MaxPool
@@ -48,6 +49,7 @@ def describe(path: Path) -> str:
             "golden vectors": len(bundle.golden.inputs),
             **_scores(bundle),
             "DPU kernel": _kernel(bundle.dpu),
+            "core program": _core(bundle.core),
         }
         keys = ("board", "method", "created_by")
         facts |= {key: bundle.manifest[key] for key in keys if key in bundle.manifest}
@@ -133,6 +135,15 @@ def _kernel(found: DpuKernel | None) -> str:
     return (
         f"{found.kernel}, {found.kind} of {len(found.artifact):,} bytes for {target}: "
         f"{found.input_node} → {found.output_node}"
+    )
+
+
+def _core(found: CoreImage | None) -> str:
+    if found is None:
+        return "none"
+    return (
+        f"{found.target}, {len(found.program):,} bytes, {len(found.weights):,} of weights, "
+        f"{found.cycles:,} cycles for an image"
     )
 
 

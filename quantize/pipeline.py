@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_runtime import calibration_images
 from edge_runtime.alphabet import ALPHABET_62, Alphabet
 from edge_runtime.errors import GraphError, InputError
 from edge_runtime.files import sha256_of, write_bytes, write_text
@@ -205,7 +206,9 @@ def _inputs(
     def listed(path: Path) -> list[LabeledImage]:
         return [] if alphabet is None else find_labeled_images(path, alphabet)
 
-    apart = [] if request.held_out is None else inputs.held_out(listed(request.held_out))
+    apart = (
+        [] if request.held_out is None else calibration_images.held_out(listed(request.held_out))
+    )
     # Of a manifest that is calibrated on or validated on, the test images are held out as well.
     validation = None
     validation_source = request.validation
@@ -215,19 +218,19 @@ def _inputs(
         inputs.check_image_shape(graph.input_shape, request.model)
         images, split = inputs.choose_validation(listed(validation_source))
         validation = inputs.read_validation(images, split, alphabet)
-        apart = [*apart, *images, *inputs.held_out(listed(validation_source))]
+        apart = [*apart, *images, *calibration_images.held_out(listed(validation_source))]
     if not request.uses_images or alphabet is None:
         calibration = inputs.calibration_from_npz(source, graph.input_shape)
         inputs.check_array_disjoint(source, calibration.values, apart)
         return calibration, validation
     inputs.check_image_shape(graph.input_shape, request.model)
-    candidates = inputs.calibration_candidates(source, listed(source))
-    chosen = inputs.choose_calibration(
+    candidates = calibration_images.calibration_candidates(source, listed(source))
+    chosen = calibration_images.choose_calibration(
         candidates, alphabet, settings.calibration_count, settings.seed
     )
     if inputs.has_split(listed(source), "train"):
-        apart = [*apart, *inputs.held_out(listed(source))]
-    inputs.check_disjoint(candidates, chosen, apart)
+        apart = [*apart, *calibration_images.held_out(listed(source))]
+    calibration_images.check_disjoint(candidates, chosen, apart)
     return inputs.calibration_from_images(chosen), validation
 
 

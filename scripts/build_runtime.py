@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CPP = ROOT / "edge_runtime/cpp"
 PROGRAM_ONLY = {"main.cpp", "options.cpp", "bench.cpp", "times.cpp", "backend.cpp"} | {
     *("n2cube.cpp", "n2cube_library.cpp", "elf_exports.cpp", "vart.cpp"),  # DPUs
+    *("core.cpp", "core_mapped.cpp", "core_simulated.cpp"),  # the open core
 }
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wshadow", "-Werror"]

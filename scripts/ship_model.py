@@ -105,7 +105,7 @@ def shareable(evaluation: Path) -> dict[str, Any]:
     origin.get("images", {}).pop("path", None)
     if "files" in origin:
         origin["files"] = {Path(name).name: digest for name, digest in origin["files"].items()}
-    return figures
+    return dict(figures)
 
 
 def card(folder: Path, name: str, command: str) -> str:
@@ -150,7 +150,7 @@ def card(folder: Path, name: str, command: str) -> str:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Markdown table of every network's accuracy, the same in the card and in the README."""
+    """Markdown table of every network's accuracy."""
     backends = figures["backends"]
     first = next(iter(backends))
     rows = [
@@ -172,6 +172,29 @@ def table(figures: dict[str, Any]) -> str:
         "agrees with float",
     ]
     return _table(headers, rows)
+
+
+def summary_table(figures: dict[str, Any]) -> str:
+    """Markdown table for the README: a row for floats, one for integers, and what computed them."""
+    rungs = [("checkpoint", "float", "in TensorFlow"), ("int8", "int8", "by the NumPy reference")]
+    rows = []
+    for rung, title, by in rungs:
+        metrics = figures["backends"][rung]["metrics"]
+        found = (metrics["top1_62"], metrics["top1_36"])
+        verified = f"{by}; {_verified(figures['ladder'], rung)}"
+        rows.append([title, _percent(found[0]), _interval(found[0]), _percent(found[1]), verified])
+    headers = [f"n = {figures['n']:,}", "62 classes", "95 % interval", "ignoring case"]
+    return _table([*headers, "verified on every image"], rows)
+
+
+def _verified(ladder: list[dict[str, Any]], reference: str) -> str:
+    """The other forms of a rung that equal it, and how closely."""
+    equal = [rung for rung in ladder if rung["equals"] == reference]
+    names = ", ".join(rung["title"].partition("(")[2].rstrip(")") for rung in equal)
+    worst = max((rung["largest_difference"] for rung in equal), default=0)
+    if all(rung["exact"] for rung in equal):
+        return f"the same integers from {names}"
+    return f"within {worst:.0e} of its logits: {names}"
 
 
 def metrics_table(figures: dict[str, Any]) -> str:
@@ -228,7 +251,7 @@ def write_table(readme: Path, evaluation: Path) -> None:
     if not begin or not end:
         raise InputError(f"{readme}: lacks the markers {BEGIN} and {END}")
     figures = json.loads(evaluation.read_text("utf-8"))
-    write_text(readme, f"{before}{begin}\n{table(figures)}\n{end}{after}")
+    write_text(readme, f"{before}{begin}\n{summary_table(figures)}\n{end}{after}")
 
 
 def _table(headers: list[str], rows: list[list[Any]]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -11,6 +12,11 @@ from edge_runtime.alphabet import ALPHABET_62, Alphabet
 from edge_runtime.bundle import Bundle, GoldenVectors
 from edge_runtime.layers import Activation, Add, AvgPool, Concat, Conv, IntegerNetwork, MaxPool
 from edge_runtime.scores import ScoreTable, WideScoreTable
+
+# The same examples in every run, so that a failure is a change's and not chance's;
+# `pytest --hypothesis-profile=default` looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.load_profile("same")
 
 
 def draw_character(symbol: str, size: int = 28, shade: int = 0, shift: int = 0) -> Image.Image:

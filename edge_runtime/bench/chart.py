@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from edge_runtime.bench.engine import need
 from edge_runtime.bench.report import Report
 from edge_runtime.files import replacing
+from edge_runtime.formats.format import need
 
 _OURS, _PEER = "#1f6f8b", "#c9a26b"
 

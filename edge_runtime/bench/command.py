@@ -11,23 +11,22 @@ import numpy as np
 from tqdm import tqdm
 
 from edge_runtime import __version__
-from edge_runtime.alphabet import classes_of
 from edge_runtime.bench.chart import draw_chart
 from edge_runtime.bench.engine import MOST_BATCH, Engine, Network
 from edge_runtime.bench.engines import ENGINES
+from edge_runtime.bench.engines.ours import PROGRAM
+from edge_runtime.bench.footprint import measure_footprint, measure_program
 from edge_runtime.bench.machine import describe_machine
-from edge_runtime.bench.race import Images, prepare, race, tasks
+from edge_runtime.bench.race import Entry, Images, prepare, race, tasks
 from edge_runtime.bench.report import Report
-from edge_runtime.bundle import Bundle, read_bundle
+from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import InputError, MissingDependencyError
 from edge_runtime.files import sha256_of, write_json, write_text
+from edge_runtime.formats.images import find_images, read_inputs, read_measured
 from edge_runtime.images import read_gray
 from edge_runtime.labeled_images import LabeledImage
-from edge_runtime.layers import Int8
-from edge_runtime.preprocess import preprocess
-from edge_runtime.sources import find_source_images
 
-_CALIBRATION, _MEASURED = 256, 2000  # images at most
+_MEASURED = 2000  # images at most
 _BUSY = 0.3  # load average above which others get in the way
 
 
@@ -67,28 +66,28 @@ def run(options: argparse.Namespace) -> int:
     engines = _choose(options.engine)
     machine = describe_machine()
     bundle = read_bundle(options.bundle)
-    calibrating, measured = _find(options, bundle)
-    inputs = _read(measured)
+    found = find_images(options.images, bundle.alphabet, options.split, most=_MEASURED)
+    images = read_measured(found, bundle.alphabet)
     network = Network(
         bundle,
         options.bundle,
-        _read(calibrating),
-        np.resize(inputs, (MOST_BATCH, *inputs.shape[1:])),
-        _typical(measured),
+        read_inputs(found.calibrating, "calibration images"),
+        np.resize(images.inputs, (MOST_BATCH, *images.inputs.shape[1:])),
+        _typical(found.measured),
         options.output / "models",
         options.cpu,
         options.isa,
     )
-    labels = np.array(classes_of([image.label for image in measured], bundle.alphabet))
     wanted = tasks(processors)
     loads = list(dict.fromkeys(task.load for task in wanted))
-    entries = prepare(engines, network, Images(inputs, labels), loads)
+    entries = prepare(engines, network, Images(images.inputs, images.labels), loads)
+    _measure_footprints(entries, network)
     peaks = race(entries, network, wanted, options.rounds)
     about = {
         "edgeglyph": __version__,
         "machine": machine,
         "network": {"name": bundle.name, "sha256": sha256_of(options.bundle)},
-        "images": {"measured": len(measured), "calibration": len(calibrating)},
+        "images": {"measured": len(found.measured), "calibration": len(found.calibrating)},
         "image": _describe(network.image),
         "rounds": options.rounds,
         "cpu": options.cpu,
@@ -96,6 +95,15 @@ def run(options: argparse.Namespace) -> int:
     report = Report(about, entries, wanted, peaks, bundle.network.multiply_adds)
     _write(report, options.output)
     return 0
+
+
+def _measure_footprints(entries: Sequence[Entry], network: Network) -> None:
+    running = [entry for entry in entries if entry.absent is None]
+    for entry in tqdm(running, desc="memory", unit="engine", disable=None, leave=False):
+        if entry.engine is PROGRAM:
+            entry.footprint = measure_program(network)
+        else:
+            entry.footprint = measure_footprint(entry.engine.title, network)
 
 
 def _write(report: Report, folder: Path) -> None:
@@ -126,34 +134,6 @@ def _choose(names: Sequence[str] | None) -> list[Engine]:
             titles = "; ".join(engine.title for engine in ENGINES)
             raise InputError(f"--engine {name}: there are {titles}")
     return chosen
-
-
-def _find(
-    options: argparse.Namespace, bundle: Bundle
-) -> tuple[list[LabeledImage], list[LabeledImage]]:
-    """Images to calibrate with, and others to measure with, spread evenly over what is there."""
-    found = find_source_images(options.images, bundle.alphabet)
-    splits = {image.split for image in found} - {""}
-    if splits:
-        split = options.split or ("test" if "test" in splits else "validation")
-        calibrating = find_source_images(options.images, bundle.alphabet, "train")
-        measured = find_source_images(options.images, bundle.alphabet, split)
-    elif options.split:
-        raise InputError(f"{options.images}: has no splits, so there is no {options.split!r}")
-    else:
-        calibrating, measured = found[::4], [image for i, image in enumerate(found) if i % 4]
-    if not measured:
-        raise InputError(f"{options.images}: needs two images at least")
-    return _spread(calibrating, _CALIBRATION), _spread(measured, _MEASURED)
-
-
-def _spread(images: list[LabeledImage], most: int) -> list[LabeledImage]:
-    return [images[i * len(images) // most] for i in range(most)] if len(images) > most else images
-
-
-def _read(images: Sequence[LabeledImage]) -> Int8:
-    bar = tqdm(images, desc="read", unit="image", disable=None, leave=False)
-    return np.stack([preprocess(read_gray(image.path)) for image in bar])
 
 
 def _typical(images: Sequence[LabeledImage]) -> Path:

@@ -1,37 +1,23 @@
 """What a race asks of an engine; `engines` has a file for each."""
 
 import hashlib
-import importlib
-import importlib.metadata
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from edge_runtime.bench.decode import decode
 from edge_runtime.bundle import Bundle
-from edge_runtime.errors import InputError, MissingDependencyError
-from edge_runtime.files import replacing_folder, sha256_of
+from edge_runtime.files import content_bytes, replacing_folder, sha256_of
+from edge_runtime.formats.format import Format, Load, Run, Source, in_batches, versions
 from edge_runtime.layers import Int8
-from edge_runtime.runners import Logits, check_recorded
+from edge_runtime.runners import Logits
 
 TURN_NS = 2_000_000  # what a turn takes at least; edge_bench has the same
 MOST_BATCH = 64
 
-# From int8 inputs [batch, 32, 32, 1] to logits [batch, classes], valid until the next call.
-Run = Callable[[Int8], npt.NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Load:
-    """How many images a call takes, and how many threads it may use."""
-
-    batch: int
-    threads: int
+Make = Callable[[Path], Any]  # writes a converted model where it is told
 
 
 @dataclass(frozen=True)
@@ -56,29 +42,37 @@ class Network:
     cpu: int = 0
     isa: str | None = None
 
-    def model(self, name: str) -> Path:
-        """Return the path of model.onnx or frozen_model.pb; `InputError` where it is missing."""
-        path = self.path.parent / name
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; `make quantize` leaves it beside the bundle")
-        check_recorded(self.bundle, self.path, path)
-        return path
+    @property
+    def source(self) -> Source:
+        """What conversions start from."""
+        return Source(self.bundle, self.path, self.calibration)
 
-    def converted(
-        self, source: Path, name: str, packages: str, make: Callable[[Path], Any]
-    ) -> Path:
+    def converted(self, source: Path, name: str, packages: Sequence[str], make: Make) -> Path:
         """Return a converted model's path; ``make`` writes it unless it is there already.
 
         Its folder is named by all that it depends on: the source, the calibration inputs and the
-        releases of the packages (separated by blanks) that convert it.
+        releases of the packages that convert it.
         """
         key = hashlib.sha256(self.calibration.tobytes())
-        key.update(f"{sha256_of(source)} {versions(packages.split())}".encode())
+        key.update(f"{sha256_of(source)} {versions(packages)}".encode())
         folder = self.models / f"{name}-{key.hexdigest()[:16]}"
         if not folder.is_dir():
             with replacing_folder(folder) as new:
                 make(new / name)
         return folder / name
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn took.
+
+    ns : nanoseconds an image;  calls : the same of each call, where they were timed one by one
+    cpu : processor time by elapsed time; 2 are two processors all the time
+    """
+
+    ns: float
+    calls: tuple[float, ...] = ()
+    cpu: float = 0.0
 
 
 class Opened(Protocol):
@@ -88,8 +82,8 @@ class Opened(Protocol):
         """Logits of any number of inputs; None where it only measures."""
         ...
 
-    def turn(self, what: str) -> float:
-        """Nanoseconds an image, over a turn: of the ``network`` alone or of a whole ``image``."""
+    def turn(self, what: str) -> Turn:
+        """Take a turn with the ``network`` alone or with a whole ``image``."""
         ...
 
 
@@ -102,6 +96,8 @@ class Engine:
     packages : what it needs from PyPI; their releases are recorded
     open : loads the network; `EdgeGlyphError` where that cannot be
     ours : not a peer
+    most_threads : that a call may use; 0 for any number
+    splits_images : whether threads may share an image; else each thread takes images of its own
     """
 
     name: str
@@ -110,6 +106,8 @@ class Engine:
     packages: tuple[str, ...]
     open: Callable[[Network, Load], Opened] = field(repr=False)
     ours: bool = False
+    most_threads: int = 0
+    splits_images: bool = True
 
     @property
     def title(self) -> str:
@@ -121,28 +119,32 @@ class Engine:
         """Whether it computes the network as it was trained."""
         return self.form.startswith("fp32")
 
+    def takes(self, load: Load) -> bool:
+        """Whether a load makes sense: no more threads than it uses."""
+        if not self.splits_images and load.threads > load.batch:
+            return False
+        return not self.most_threads or load.threads <= self.most_threads
+
 
 class InPython:
-    """An engine that is called from Python."""
+    """An engine that is called from Python.
 
-    def __init__(self, run: Run, network: Network, load: Load) -> None:
+    size_bytes : of the files that hold the network
+    """
+
+    def __init__(self, run: Run, network: Network, load: Load, size_bytes: int = 0) -> None:
         self._run, self._batch = run, load.batch
+        self.size_bytes = size_bytes
         inputs = network.inputs
         self._inputs = [inputs[i : i + load.batch] for i in range(0, len(inputs), load.batch)]
         self._files = [[network.image.read_bytes()] * load.batch] * len(self._inputs)
 
     def logits(self, inputs: Int8) -> Logits:
         """Logits [N, classes] of N inputs."""
-        found = []
-        for i in range(0, len(inputs), self._batch):
-            part = inputs[i : i + self._batch]
-            full = np.zeros((self._batch, *part.shape[1:]), np.int8)  # loads are of one size
-            full[: len(part)] = part
-            found.append(self._run(full)[: len(part)].copy())
-        return np.concatenate(found)
+        return in_batches(self._run, self._batch, inputs)
 
-    def turn(self, what: str) -> float:
-        """Nanoseconds an image."""
+    def turn(self, what: str) -> Turn:
+        """Take a turn of 2 ms or more, each call timed by itself."""
         if what == "network":
             return self._timed(self._run, self._inputs)
         return self._timed(self._whole, self._files)
@@ -150,32 +152,34 @@ class InPython:
     def _whole(self, files: Sequence[bytes]) -> None:
         self._run(decode(files))
 
-    def _timed(self, call: Callable[[Any], object], batches: Sequence[Any]) -> float:
+    def _timed(self, call: Callable[[Any], object], batches: Sequence[Any]) -> Turn:
         call(batches[0])  # with what others left in the caches
-        passes, elapsed = 0, 0
-        start = time.perf_counter_ns()
-        while elapsed < TURN_NS:
+        ends = []
+        cpu = time.process_time_ns()
+        start = now = time.perf_counter_ns()
+        while now - start < TURN_NS:
             for batch in batches:
                 call(batch)
-            passes += 1
-            elapsed = time.perf_counter_ns() - start
-        return elapsed / (passes * len(batches) * self._batch)
+                now = time.perf_counter_ns()
+                ends.append(now)
+        cpu = time.process_time_ns() - cpu
+        starts = [start, *ends[:-1]]
+        calls = tuple((e - s) / self._batch for s, e in zip(starts, ends, strict=True))
+        return Turn((now - start) / (len(ends) * self._batch), calls, cpu / (now - start))
 
 
-def need(module: str) -> Any:
-    """Import a module of the extra `bench`; say how to install it where it is missing."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise MissingDependencyError("pip install 'edgeglyph[bench]'") from None
+def of_format(one: Format, name: str, form: str, call: str) -> Engine:
+    """Return the engine that runs what `python -m edge_runtime convert` makes."""
 
+    def load_network(network: Network, load: Load) -> InPython:
+        made_of = network.source.model(one.model) if one.model else network.path
+        path = network.converted(
+            made_of,
+            f"{one.name}{one.suffix}",
+            one.packages,
+            lambda to: one.make(network.source, to),
+        )
+        size = content_bytes(path.parent)
+        return InPython(one.open(network.source, path, load).run, network, load, size)
 
-def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Releases of the packages that are installed."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return Engine(name, form, call, one.packages, load_network)

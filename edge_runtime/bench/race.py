@@ -13,12 +13,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from edge_runtime.bench.decode import has_opencv
-from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Load, Network, Opened
+from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Network, Opened, Turn
+from edge_runtime.bench.footprint import Footprint
 from edge_runtime.errors import EdgeGlyphError, VerificationError
+from edge_runtime.formats.format import Load
+from edge_runtime.formats.verify import LEAST_AGREEMENT
 from edge_runtime.layers import Int8
 from edge_runtime.metrics import Metric, wilson
 
-LEAST_AGREEMENT = 0.9  # with the float network: what is below is broken, not fast
 _WARM_UP_ROUNDS = 3
 _SETTLE_S = 0.002  # threads of one engine go on spinning for a moment
 
@@ -39,10 +41,10 @@ class Task:
 
 def tasks(processors: int) -> list[Task]:
     """All that is timed on a machine with so many processors."""
-    one, many, wide = Load(1, 1), Load(MOST_BATCH, 1), Load(MOST_BATCH, 2)
+    one, many = Load(1, 1), Load(MOST_BATCH, 1)
     found = [Task("network", one), Task("network", many)]
     if processors > 1:
-        found.append(Task("network", wide))
+        found += [Task("network", Load(batch, processors)) for batch in (1, MOST_BATCH)]
     return [*found, Task("image", one), Task("image", many)]
 
 
@@ -52,6 +54,9 @@ class Entry:
 
     agreement : share of the images that get the float network's class
     ns : nanoseconds an image, a figure a round, of each task
+    calls : nanoseconds an image of every call of all rounds
+    cpu : processors busy, a figure a round
+    size_bytes : of the network's files
     """
 
     engine: Engine
@@ -60,6 +65,10 @@ class Entry:
     agreement: Metric | None = None
     opened: dict[Load, Opened] = field(default_factory=dict, repr=False)
     ns: dict[Task, list[float]] = field(default_factory=dict, repr=False)
+    calls: dict[Task, list[float]] = field(default_factory=dict, repr=False)
+    cpu: dict[Task, list[float]] = field(default_factory=dict, repr=False)
+    size_bytes: int = 0
+    footprint: Footprint | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +93,11 @@ def prepare(
             # Engines look once, when they are loaded, how many processors there are; and their
             # threads may begin with the first call.
             with pinned(network.cpu, max(load.threads for load in loads)):
-                for load in loads:
+                for load in filter(entry.engine.takes, loads):
                     entry.opened[load] = entry.engine.open(network, load)
-                logits = entry.opened[loads[-1]].logits(images.inputs)
+                last = list(entry.opened.values())[-1]
+                logits = last.logits(images.inputs)
+                entry.size_bytes = getattr(last, "size_bytes", 0)
         except VerificationError:
             raise
         except EdgeGlyphError as error:
@@ -119,10 +130,11 @@ def race(
         (entry, task)
         for entry in running
         for task in wanted
-        if task.what == "network" or has_opencv() or not isinstance(_of(entry, task), InPython)
+        if task.load in entry.opened
+        and (task.what == "network" or has_opencv() or not isinstance(_of(entry, task), InPython))
     ]
     for entry, task in turns:
-        entry.ns[task] = []
+        entry.ns[task], entry.calls[task], entry.cpu[task] = [], [], []
     peaks: list[float] = []
     order = random.Random(0)
     numbers = range(-_WARM_UP_ROUNDS, rounds)
@@ -130,9 +142,11 @@ def race(
         order.shuffle(turns)
         peak = _peak(running)
         for entry, task in turns:
-            ns = _turn(_of(entry, task), task, network.cpu)
+            turn = _turn(_of(entry, task), task, network.cpu)
             if number >= 0:
-                entry.ns[task].append(ns)
+                entry.ns[task].append(turn.ns)
+                entry.calls[task] += turn.calls
+                entry.cpu[task].append(turn.cpu)
         if peak and number >= 0:
             peaks.append(peak)
     return peaks
@@ -142,7 +156,7 @@ def _of(entry: Entry, task: Task) -> Opened:
     return entry.opened[task.load]
 
 
-def _turn(opened: Opened, task: Task, cpu: int) -> float:
+def _turn(opened: Opened, task: Task, cpu: int) -> Turn:
     with pinned(cpu, task.load.threads):
         gc.disable()
         try:

@@ -3,14 +3,13 @@
 import argparse
 import dataclasses
 import os
-import shlex
 import sys
 from pathlib import Path
 
 from edge_runtime.errors import InputError
 from edge_runtime.evaluation.cost import cost_table, machine, measure_costs
 from edge_runtime.evaluation.evaluate import Request, evaluate
-from edge_runtime.evaluation.provenance import provenance
+from edge_runtime.evaluation.provenance import command_line, provenance
 from edge_runtime.evaluation.results import Evaluation
 from edge_runtime.files import write_json
 from edge_runtime.ladder.rungs import GROUPS, Found, Rung, backend_rung, choose, find_rungs
@@ -169,8 +168,3 @@ def _same_rung(rung: Rung, bundle: Path) -> Rung:
     if rung.program is not None:
         return dataclasses.replace(rung, bundle=bundle)
     return backend_rung(rung.name, bundle)
-
-
-def command_line() -> str:
-    """The command line as it was given, to be repeated."""
-    return shlex.join(["python", "-m", "edge_runtime", *sys.argv[1:]])

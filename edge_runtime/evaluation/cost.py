@@ -30,6 +30,7 @@ from edge_runtime.evaluation.chunks import CHUNK
 from edge_runtime.files import content_bytes
 from edge_runtime.ladder.engines import Batch, open_engine
 from edge_runtime.ladder.rungs import Rung
+from edge_runtime.memory import peak_bytes
 from edge_runtime.preprocess import SIDE
 from edge_runtime.programs import Program
 
@@ -37,6 +38,7 @@ _WARM_UP: Final = 20  # runs
 _SECONDS: Final = 1.0  # of single images, and again of batches
 _FEWEST, _MOST = 30, 5000  # runs
 _BATCH: Final = 64
+_FROM_BUNDLE: Final = ("int8", "native", "core-sim")  # back ends that read the bundle's integers
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def measure_costs(rungs: Sequence[Rung]) -> dict[str, Cost]:
 
 def measure_cost(rung: Rung) -> Cost:
     """Measure one rung."""
-    size = content_bytes(rung.bundle) if rung.program or rung.name in ("int8", "native") else 0
+    size = content_bytes(rung.bundle) if rung.program or rung.name in _FROM_BUNDLE else 0
     size += sum(content_bytes(file) for file in rung.files)
     with tempfile.TemporaryDirectory(prefix="edgeglyph-") as folder:
         if rung.program is not None:
@@ -147,18 +149,9 @@ def _measure_here(rung: Rung, folder: Path, size: int, started: float) -> Cost:
         len(times),
         images / sum(batches),
         1e3 * cpu / images,
-        _peak_bytes(),
+        peak_bytes(),
         size,
     )
-
-
-def _peak_bytes() -> int:
-    """Largest resident memory of this process since its program began."""
-    try:
-        status = Path("/proc/self/status").read_text("ascii", "replace")
-    except OSError:  # no Linux; where a process inherits its parent's peak, so this is no default
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def _timed(run: Any) -> list[float]:

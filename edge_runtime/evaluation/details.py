@@ -1,5 +1,6 @@
 """What a report shows beside the metrics: which images, and where the classifier is better."""
 
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,8 @@ class Details:
     worst : wrong answers, the most confident first;  ambiguous : least ahead of the second first
     reliability : accuracy and mean confidence in 15 bins of confidence
     by_size, by_contrast : accuracy of ranges
+    correct : a bit an image in the order of the images, 1 where the answer is right, the first in
+        the highest bit of the first byte; base64
     rejection : the gate's curve of each kind of non-character, where there were any
     """
 
@@ -37,6 +40,7 @@ class Details:
     reliability: list[dict[str, Any]]
     by_size: list[dict[str, Any]]
     by_contrast: list[dict[str, Any]]
+    correct: str
     rejection: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -86,6 +90,7 @@ def describe(
         reliability(answers.confidence / MILLION, correct),
         by_range(sides, _SIDES, correct),
         by_range(pictures.contrast, _CONTRASTS, correct),
+        base64.b64encode(np.packbits(correct).tobytes()).decode("ascii"),
     )
 
 

@@ -1,6 +1,7 @@
 """Measure one bundle, or two, on labeled images, and prove the exactness ladder on every image."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import tempfile
@@ -119,6 +120,7 @@ def evaluate(request: Request) -> Evaluation:
         gathered.kept,
         gathered.skipped,
         _negatives_record(request, gathered),
+        digest=gathered.digest(),
     )
 
 
@@ -177,6 +179,12 @@ class _Gathered:
         """Images that could be read."""
         index = join_pictures("pictures", self.files).index
         return [self.images[i] for i in index]
+
+    def digest(self) -> str:
+        """SHA-256 of the preprocessed images and their labels: equal for the same images alone."""
+        whole = hashlib.sha256(b"".join(file["digests"].tobytes() for file in self.files))
+        whole.update(json.dumps([image.label for image in self.kept]).encode())
+        return whole.hexdigest()
 
     def kept_others(self) -> list[Negative]:
         """Non-characters that could be read."""

@@ -4,6 +4,8 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +35,11 @@ def provenance(command: str, rungs: Sequence[Rung], images: Path) -> dict[str, A
         },
         "files": {str(file): content_hash(file) for file in sorted(files) if file.exists()},
     }
+
+
+def command_line() -> str:
+    """The command line as it was given, to be repeated."""
+    return shlex.join(["python", "-m", "edge_runtime", *sys.argv[1:]])
 
 
 def _now() -> str:

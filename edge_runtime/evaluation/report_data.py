@@ -7,8 +7,6 @@ former form would be wrong. Nothing is measured here.
 import base64
 import io
 import json
-import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +15,10 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.alphabet import Alphabet
+from edge_runtime.bench.report import SCHEMA as BENCH_SCHEMA
 from edge_runtime.bundle import Bundle, read_bundle
 from edge_runtime.errors import ImageError, InputError
-from edge_runtime.evaluation.provenance import provenance
+from edge_runtime.evaluation.provenance import command_line, provenance
 from edge_runtime.evaluation.results import SCHEMA as EVALUATION_SCHEMA
 from edge_runtime.evaluation.robustness import SCHEMA as ROBUSTNESS_SCHEMA
 from edge_runtime.files import sha256_of
@@ -27,7 +26,7 @@ from edge_runtime.images import read_gray
 from edge_runtime.look_alikes import look_alikes
 from edge_runtime.metrics import group_of
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 SCHEMA_FILE: Final = Path(__file__).with_name("report.schema.json")
 _SIDE: Final = 48  # pixels of a thumbnail's longer side
 _AGAIN: Final = "`make evaluate` writes it"
@@ -39,12 +38,14 @@ class Sources:
 
     evaluation : of `python -m edge_runtime evaluate --json` with several rungs
     robustness : of `python -m edge_runtime robustness`;  quantization : quantization.json
+    bench : of `python -m edge_runtime bench`, of this network or of another
     """
 
     bundle: Path
     evaluation: Path
     robustness: Path | None = None
     quantization: Path | None = None
+    bench: Path | None = None
 
 
 @dataclass
@@ -88,15 +89,18 @@ def collect(sources: Sources) -> dict[str, Any]:
         None if sources.robustness is None else _read(sources.robustness, ROBUSTNESS_SCHEMA)
     )
     quantized = None if sources.quantization is None else _read(sources.quantization, None)
+    bench = None if sources.bench is None else _read(sources.bench, BENCH_SCHEMA)
     pictures = _Pictures()
     details = {name: _details(one, pictures) for name, one in figures["details"].items()}
     return {
         "schema": SCHEMA,
         "bundle": _bundle(bundle, digest),
-        "order": confusion_order(bundle.alphabet),
+        "order": [symbol for group in groups(bundle.alphabet) for symbol in group],
+        "groups": groups(bundle.alphabet),
         "summary": _summary(figures),
         "n": figures["n"],
         "splits": figures["splits"],
+        "images_sha256": figures.get("images_sha256"),
         "skipped": figures["skipped"],
         "networks": figures["backends"],
         "float_to_int8": figures.get("float_to_int8"),
@@ -109,22 +113,30 @@ def collect(sources: Sources) -> dict[str, Any]:
         "images": pictures.rows,
         "quantizer": None if quantized is None else _quantizer(quantized),
         "robustness": None if robustness is None else _without(robustness, "provenance"),
+        "bench": bench,
         "provenance": {
-            "report": provenance(shlex.join(sys.argv), [], sources.evaluation),
+            "report": provenance(command_line(), [], sources.evaluation),
             "evaluation": figures["provenance"],
             "robustness": None if robustness is None else robustness["provenance"],
+            "quantization": _file(sources.quantization),
+            "bench": _file(sources.bench),
         },
     }
 
 
-def confusion_order(alphabet: Alphabet) -> list[str]:
-    """Symbols so that what is taken for one another stands side by side: 0 O o, 1 I i l, A a."""
+def groups(alphabet: Alphabet) -> list[list[str]]:
+    """Symbols that are taken for one another, as `top1_merged` has them: 0 O o, 1 I i l L, A a."""
     symbols = alphabet.symbols
-    groups: dict[str, list[int]] = {}
+    found: dict[str, list[str]] = {}
     for number, alike in enumerate(look_alikes(alphabet)):
         first = symbols[alike[0]]
-        groups.setdefault(group_of(first, look_alikes=True), []).append(number)
-    return [symbols[number] for members in groups.values() for number in members]
+        found.setdefault(group_of(first, look_alikes=True), []).append(symbols[number])
+    return list(found.values())
+
+
+def _file(path: Path | None) -> dict[str, str] | None:
+    """Where a part is from that says nothing of it itself."""
+    return None if path is None else {"path": str(path), "sha256": sha256_of(path)}
 
 
 def _read(path: Path, schema: int | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tabulate import tabulate
 
 from edge_runtime import gate
+from edge_runtime.bundle import read_bundle
 from edge_runtime.evaluation.details import Details
 from edge_runtime.files import sha256_of
 from edge_runtime.gate import GateReport
@@ -185,7 +186,10 @@ class ModelResults:
 
     def as_json(self) -> dict[str, Any]:
         """One rung: its object; several: one object each under "backends", and pairs."""
-        head: dict[str, Any] = {"bundle_sha256": sha256_of(self.bundle)}
+        head: dict[str, Any] = {
+            "bundle_sha256": sha256_of(self.bundle),
+            "alphabet": list(read_bundle(self.bundle).alphabet.symbols),
+        }
         if self.lacking:
             head["labels_lacking"] = self.lacking
         head["details"] = {name: one.as_json() for name, one in self.details.items()}
@@ -230,6 +234,7 @@ class Evaluation:
 
     negatives : of the non-characters that measured the gate: file's hash, split, number
     absent : rungs that could not run here, with the reason
+    digest : SHA-256 of what the networks were given, and of the labels, in order
     """
 
     model: ModelResults
@@ -238,6 +243,7 @@ class Evaluation:
     skipped: list[str]
     negatives: dict[str, Any] | None = None
     absent: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
 
     def table(self) -> str:
         """Return the tables that `make` ends with."""
@@ -258,6 +264,7 @@ class Evaluation:
             "n": len(self.images),
             "splits": sorted({image.split for image in self.images} - {""}),
             "skipped": self.skipped,
+            "images_sha256": self.digest,
         }
         if self.negatives:
             found["negatives"] = self.negatives

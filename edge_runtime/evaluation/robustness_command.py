@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from edge_runtime.errors import InputError
-from edge_runtime.evaluation.command import add_images, command_line
+from edge_runtime.evaluation.command import add_images
 from edge_runtime.evaluation.plots import contact_sheet, plot_rejection, plot_robustness
-from edge_runtime.evaluation.provenance import provenance
+from edge_runtime.evaluation.provenance import command_line, provenance
 from edge_runtime.evaluation.rejection import measure_rejection
 from edge_runtime.evaluation.robustness import measure_robustness
 from edge_runtime.files import write_json

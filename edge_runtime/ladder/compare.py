@@ -250,6 +250,8 @@ def _look_at(rung: Rung) -> str:
             f"this layer in edge_runtime/cpp/src, and whether {rung.bundle} is the bundle that was "
             "evaluated"
         )
+    if rung.name == "core-sim":
+        return f"{rung.files[0]}, and the core's program in {rung.bundle}: make them again"
     if rung.integer:
         return f"{rung.files[0]}: `python -m quantize verify` compares it with quantization.json"
     return f"the weights of this layer in {rung.files[0]}; `make freeze` writes it again"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from edge_runtime.bundle import read_bundle
+from edge_runtime.core_model import library_of
 from edge_runtime.errors import InputError
 from edge_runtime.native import LIBRARY, is_built
 from edge_runtime.programs import Program, find_programs
@@ -13,7 +15,7 @@ from edge_runtime.runners import BACKENDS, INTEGER_BACKENDS, TENSORFLOW_BACKENDS
 
 # From the bottom up: each compares with the first of its kind that was chosen.
 _ORDER: Final = ("checkpoint", "tf-saved-model", "tf", "onnx", "int8", "onnx-int8", "tf-int8")
-_TITLES: Final = {
+TITLES: Final = {
     "checkpoint": "float (checkpoint)",
     "tf-saved-model": "float (SavedModel)",
     "tf": "float (frozen graph)",
@@ -22,6 +24,7 @@ _TITLES: Final = {
     "onnx-int8": "int8 (ONNX Runtime)",
     "tf-int8": "int8 (TensorFlow)",
     "native": "int8 (C++ library)",
+    "core-sim": "int8 (open core, simulated)",
 }
 _PACKAGES: Final = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime"}
 GROUPS: Final = ("all", "float", "integer", "no-tf", "host", "programs")
@@ -73,6 +76,11 @@ def find_rungs(bundle: Path, programs: tuple[list[Program], dict[str, str]] | No
         rungs.append(backend_rung("native", bundle))
     builds, missing = programs or find_programs()
     rungs += [program_rung(program, bundle) for program in builds]
+    reason = _lacking_core(bundle)
+    if reason:
+        missing = missing | {"core-sim": reason}
+    else:
+        rungs.append(backend_rung("core-sim", bundle))
     return Found(rungs, absent | missing)
 
 
@@ -81,9 +89,12 @@ def backend_rung(name: str, bundle: Path, model: Path | None = None) -> Rung:
     files: tuple[Path, ...] = ()
     if name == "native":
         files = (LIBRARY,)
+    elif name == "core-sim":
+        core = read_bundle(bundle).core
+        files = (library_of(core.target),) if core else ()
     elif name != "int8":
         files = (model or model_beside(name, bundle),)
-    return Rung(name, _TITLES[name], name in INTEGER_BACKENDS, bundle, files, model=model)
+    return Rung(name, TITLES[name], name in INTEGER_BACKENDS, bundle, files, model=model)
 
 
 def program_rung(program: Program, bundle: Path) -> Rung:
@@ -136,4 +147,14 @@ def _lacking(name: str, bundle: Path) -> str | None:
     package = "tensorflow" if name in TENSORFLOW_BACKENDS else _PACKAGES[name]
     if importlib.util.find_spec(package) is None:
         return f"{package} is not installed"
+    return None
+
+
+def _lacking_core(bundle: Path) -> str | None:
+    """Why the open core cannot be simulated here; None where it can."""
+    core = read_bundle(bundle).core
+    if core is None:
+        return "the bundle holds no core program: python -m quantize compile --target core128"
+    if not library_of(core.target).is_file():
+        return f"not built: make core-model CORE={core.target}"
     return None

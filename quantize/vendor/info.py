@@ -85,7 +85,9 @@ def _nodes(kernel: Kernel) -> str:
         rows.append([node.name, node.kind, " ".join(shapes), *points, node.operations, "", "", ""])
         for parameter in node.parameters:
             where = f"{parameter.offset:,}–{parameter.offset + parameter.size:,}"
-            name = parameter.name.rpartition(node.name)[2].strip("_") or "parameter"
+            # A damaged file's node may have no name, which nothing can be parted at.
+            own = parameter.name.rpartition(node.name)[2] if node.name else parameter.name
+            name = own.strip("_") or "parameter"
             shape = "×".join(map(str, parameter.shape))
             rows.append(["", name, shape, "", "", "", parameter.fix_point, where, parameter.size])
     headers = ["node", "", "height×width×channels", "in p", "out p", "operations"]

@@ -5,9 +5,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from edge_runtime.bundle import read_bundle
+from edge_runtime.errors import MissingDependencyError
+from edge_runtime.formats import FORMATS, command
+from edge_runtime.formats.format import Source
+from edge_runtime.formats.images import find_images, read_inputs, read_measured
+from edge_runtime.formats.verify import Reference, Verified, answer
+from tests.networks import hard_inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +72,42 @@ def supported_isas(native_build: Path) -> list[str]:
     line = [native_build / "edge_classify", "--version"]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     return done.stdout.split(" of ")[1].strip().split(", ")
+
+
+@dataclass(frozen=True)
+class Conversions:
+    """The shipped network in any format, made when first asked for.
+
+    source, reference : what they are made from and verified by
+    """
+
+    source: Source
+    reference: Reference
+    folder: Path
+    made: dict[str, Verified] = field(default_factory=dict)
+
+    def get(self, name: str) -> Path:
+        """Folder of a format; skips the test where its engine is not installed."""
+        if name not in self.made:
+            try:
+                self.made[name] = command.convert(
+                    FORMATS[name], self.source, self.reference, self.folder / name
+                )
+            except MissingDependencyError as error:
+                pytest.skip(str(error))
+        return self.folder / name
+
+
+@pytest.fixture(scope="session")
+def conversions(class_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversions:
+    """Of scene62, calibrated and verified on drawn digits."""
+    path = ROOT / "models/scene62/scene62.egb"
+    bundle = read_bundle(path)
+    found = find_images(class_folders, bundle.alphabet)
+    inputs = np.concatenate([read_inputs(found.calibrating, "images"), hard_inputs(0)])
+    source = Source(bundle, path, inputs)
+    reference = answer(source, read_measured(found, bundle.alphabet))
+    return Conversions(source, reference, tmp_path_factory.mktemp("converted"))
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
 """The race against other engines: each answers right before it is timed, and figures add up."""
 
+import dataclasses
 import json
 import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,12 +14,13 @@ from edge_runtime import integer
 from edge_runtime.__main__ import main
 from edge_runtime.alphabet import classes_of
 from edge_runtime.bench.decode import decode
-from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Load, Network
-from edge_runtime.bench.engines import ENGINES, ours
-from edge_runtime.bench.race import Entry, Images, Task, pinned, prepare, race
+from edge_runtime.bench.engine import MOST_BATCH, Engine, InPython, Network, Turn
+from edge_runtime.bench.engines import ENGINES, gpu, ours
+from edge_runtime.bench.race import Entry, Images, Task, pinned, prepare, race, tasks
 from edge_runtime.bench.report import Report, summarize
 from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import GraphError, ImageError, InputError, MissingDependencyError
+from edge_runtime.formats.format import Load
 from edge_runtime.images import read_gray
 from edge_runtime.labeled_images import find_labeled_images
 from edge_runtime.preprocess import preprocess
@@ -84,8 +89,8 @@ def test_float_peers_give_the_same_numbers(network, images):
             floats.append(engine.open(network, LOADS[0]).logits(images.inputs))
         except MissingDependencyError as error:
             pytest.skip(f"{engine.name}: {error}")
-    assert len(floats) == 2
-    assert np.abs(floats[0] - floats[1]).max() < 1e-3
+    assert len(floats) == 4
+    assert max(np.abs(one - floats[0]).max() for one in floats) < 1e-3
 
 
 def test_who_is_missing_or_wrong_stays_out(network, images):
@@ -121,7 +126,7 @@ def test_rounds_have_every_turn_once_in_changing_order(network):
 
         def turn(self, what):
             calls.append((self.name, what, os.sched_getaffinity(0)))
-            return 1000.0 + len(calls)
+            return Turn(1000.0 + len(calls), (1.0,), 0.5)
 
     wanted = [Task("network", LOADS[0]), Task("image", LOADS[0])]
     entries = []
@@ -155,8 +160,98 @@ def test_summary_of_known_rounds():
     assert found.ratio == 2  # of 2, 4, 2, 2, 10
     assert found.of_peak == 3  # of 2, 2, 3, 4, 5
     assert set(summarize(ns, None, [], 1).as_json()) == {
-        *("median_us", "quartile1_us", "quartile3_us", "minimum_us")
+        *("median_us", "quartile1_us", "quartile3_us", "minimum_us", "images_per_second")
     }
+
+
+def test_single_calls_make_the_99th_percentile():
+    calls = [1000.0] * 98 + [5000.0, 9000.0]
+    found = summarize([1000.0], None, [], 1, calls, [1.5, 1.0, 2.0])
+    assert found.p99 == pytest.approx(5.04)
+    assert found.cpu == 1.5
+    assert found.as_json()["images_per_second"] == 1e6
+
+
+def test_a_turn_times_every_call(network):
+    """What took longer once is in the calls and in the mean."""
+    naps = iter([0.0] + [0.02] + [0.0] * 10_000)
+    turn = InPython(lambda inputs: time.sleep(next(naps)), network, LOADS[0]).turn("network")
+    assert max(turn.calls) > 20e6
+    assert turn.ns == pytest.approx(np.mean(turn.calls))
+    assert len(turn.calls) % MOST_BATCH == 0
+    assert turn.cpu < 1
+
+
+def test_loads_that_make_no_sense_are_left_out(network, images):
+    """One image on two threads, where each thread takes images of its own."""
+    loads = (Load(1, 1), Load(1, 2), Load(MOST_BATCH, 2))
+    serial = dataclasses.replace(answering("Serial", pixels, "fp32"), most_threads=1)
+    apart = dataclasses.replace(answering("Apart", pixels, ours=True), splits_images=False)
+    both = answering("Both", pixels)
+    entries = prepare([apart, serial, both], network, images, loads)
+    assert [list(entry.opened) for entry in entries] == [[loads[0], loads[2]], [loads[0]], [*loads]]
+    wanted = [Task("network", load) for load in loads]
+    race(entries, network, wanted, 1)
+    assert [list(entry.ns) for entry in entries] == [
+        [wanted[0], wanted[2]], [wanted[0]], wanted
+    ]  # fmt: skip
+
+
+def test_all_threads_means_all():
+    assert {task.load.threads for task in tasks(16)} == {1, 16}
+    assert {task.load.threads for task in tasks(1)} == {1}
+    assert {task.load.batch for task in tasks(4)} == {1, MOST_BATCH}
+
+
+def test_memory_is_the_engines_own():
+    """64 MiB that an engine takes are in its memory, those of the process before are not."""
+    code = (
+        "from edge_runtime.memory import forget_peak, peak_bytes\n"
+        "before = bytearray(96 << 20); del before; forget_peak(); base = peak_bytes()\n"
+        "engine = bytearray(b'x') * (64 << 20); print(base, peak_bytes() - base)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    base, added = map(int, done.stdout.split())
+    assert base < 64 << 20
+    assert 63 << 20 < added < 80 << 20
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo 'GPU 0: NVIDIA Something'", True),
+        ("echo 'no devices' >&2; exit 9", False),
+        (None, False),
+    ],
+)
+def test_gpu_rows_are_there_where_the_driver_lists_one(script, found, tmp_path, monkeypatch):
+    if script:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.has_gpu() is found
+
+
+def test_a_gpu_engine_never_runs_on_the_processor(network, monkeypatch):
+    """ONNX Runtime goes to the CPU without a word where CUDA does not load."""
+    ort = pytest.importorskip("onnxruntime", reason="no onnxruntime: pip install 'edgeglyph[onnx]'")
+    pytest.importorskip("onnx", reason="no onnx: pip install 'edgeglyph[quantize]'")
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        with pytest.raises(MissingDependencyError, match="has no CUDA: pip install"):
+            gpu.ONNX_RUNTIME.open(network, LOADS[0])
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    real = ort.InferenceSession
+
+    def falls_back(path, options, providers):
+        assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
+        return real(path, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(ort, "InferenceSession", falls_back)
+    with pytest.raises(InputError, match="cannot use the GPU"):
+        gpu.ONNX_RUNTIME.open(network, LOADS[0])
 
 
 def test_decoding_follows_the_specification(found):
@@ -175,8 +270,11 @@ def test_decoding_follows_the_specification(found):
 def test_the_program_answers_what_it_can(native_build, network):
     bench = ours.EdgeBench(network, LOADS[0])
     assert bench.about["multiply_adds"] == network.bundle.network.multiply_adds == 7_233_280
-    assert bench.turn("network") > 0
-    assert bench.turn("image") > 0
+    for what in ("network", "image"):
+        turn = bench.turn(what)
+        assert turn.ns == pytest.approx(np.mean(turn.calls), rel=0.01)
+        assert sum(turn.calls) > 2e6  # that long takes a turn
+        assert 0 < turn.cpu < 1.1
     assert bench.peak() >= 0
     with pytest.raises(InputError, match="cannot measure 'network' of a batch of 3 on 1 threads"):
         ours.EdgeBench(network, Load(3, 1)).turn("network")
@@ -201,14 +299,22 @@ def test_the_command(native_build, class_folders, tmp_path, run_cli):
     report = json.loads((tmp_path / "out/bench.json").read_text())
     assert report["images"] == {"measured": 37, "calibration": 13}
     program, library, *peers = report["engines"]
-    assert [engine["engine"] for engine in peers] == ["ONNX Runtime", "ONNX Runtime"]
-    assert peers[1]["agreement"]["value"] == 1
+    assert [engine["form"] for engine in peers] == ["int8, QDQ", "exact int8", "fp32"]
+    assert peers[2]["agreement"]["value"] == 1
+    assert peers[1]["accuracy"] == library["accuracy"]
     assert library["absent"] is program["absent"] is None
     assert all(figures["times_ours"] == 1 for figures in program["measurements"])
+    assert program["size_bytes"] == library["size_bytes"] == SHIPPED.stat().st_size
     for engine in report["engines"]:
+        assert 0 < engine["load_ms"] < 60_000
+        assert engine["peak_bytes"] > (engine["peak_bytes_over_python"] or 0)
         for figures in engine["measurements"]:
+            assert figures["p99_us"] >= figures["minimum_us"]
+            assert figures["images_per_second"] == pytest.approx(1e6 / figures["median_us"], 1e-3)
+            assert 0 < figures["cpu"] < figures["threads"] + 0.5
             assert 0 < figures["minimum_us"] <= figures["median_us"] <= figures["quartile3_us"]
     assert "ONNX Runtime, fp32" in out
+    assert "load ms" in out
     assert "| ONNX Runtime, fp32" in (tmp_path / "out/bench.md").read_text()
     models = sorted((tmp_path / "out/models").rglob("*.onnx"))
     made = [path.stat().st_mtime_ns for path in models]

@@ -418,6 +418,7 @@ def test_what_is_asked_for_is_never_skipped(tmp_path):
     for name, words in [
         ("onnx", "model.onnx: no such file"),
         ("armhf", "no qemu-arm on this machine"),
+        ("core-sim", "the bundle holds no core program: python -m quantize compile --target"),
         ("gpu", "no rung 'gpu'; there are all, float, integer"),
     ]:
         with pytest.raises(InputError, match=words):

@@ -12,12 +12,12 @@ import pytest
 
 from edge_runtime import integer
 from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
+from edge_runtime.calibration_images import calibration_candidates, choose_calibration
 from edge_runtime.files import sha256_of
 from edge_runtime.images import read_gray
 from edge_runtime.integer import Conv
 from edge_runtime.labeled_images import find_labeled_images
 from edge_runtime.preprocess import preprocess, to_float
-from quantize import inputs
 from quantize.__main__ import main
 from quantize.artifacts import read_quantization
 from tests.quantize.conftest import DIGITS, Cli
@@ -138,13 +138,13 @@ def test_an_npz_is_passed_as_it_is_and_needs_no_alphabet(
 
 def test_the_sample_is_seeded_and_spread_over_the_classes(manifest: Path) -> None:
     alphabet = parse_alphabet("01234")
-    candidates = inputs.calibration_candidates(manifest, find_labeled_images(manifest, alphabet))
-    chosen = inputs.choose_calibration(candidates, alphabet, 10, seed=1)
+    candidates = calibration_candidates(manifest, find_labeled_images(manifest, alphabet))
+    chosen = choose_calibration(candidates, alphabet, 10, seed=1)
     assert sorted(image.label for image in chosen) == list("0011223344")
     assert {image.split for image in chosen} == {"train"}
-    assert chosen == inputs.choose_calibration(candidates, alphabet, 10, seed=1)
-    assert chosen != inputs.choose_calibration(candidates, alphabet, 10, seed=2)
-    assert len(set(inputs.choose_calibration(candidates, alphabet, 1000, seed=1))) == 30
+    assert chosen == choose_calibration(candidates, alphabet, 10, seed=1)
+    assert chosen != choose_calibration(candidates, alphabet, 10, seed=2)
+    assert len(set(choose_calibration(candidates, alphabet, 1000, seed=1))) == 30
 
 
 def test_the_freeze_stages_alphabet_is_found_beside_its_model(

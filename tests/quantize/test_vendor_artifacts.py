@@ -115,6 +115,14 @@ def test_what_can_be_read_of_a_damaged_kernel_is_kept():
     assert kernel.remarks == ("its metadata are missing or cut off",)
 
 
+def test_a_node_without_a_name_is_described(tmp_path):
+    broken = bytearray(dnndk_elf(toy_network(4)))
+    broken[936] = 0  # the first byte of a node's name
+    path = tmp_path / "nameless.elf"
+    path.write_bytes(broken)
+    assert "parameter" in describe_artifact(path)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_files_get_one_line(data, tmp_path_factory):

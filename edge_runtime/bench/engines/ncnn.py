@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.bench.engine import Engine, InPython, Load, Network, need
-from edge_runtime.bench.engines.onnx_graph import PACKAGES, load_cut
+from edge_runtime.bench.engine import Engine, InPython, Network
 from edge_runtime.errors import GraphError
+from edge_runtime.files import content_bytes
+from edge_runtime.formats.format import Load, need
+from edge_runtime.formats.onnx_graph import load_cut
 from edge_runtime.layers import Int8
 from edge_runtime.preprocess import FIX_POINT, SIDE
 
@@ -18,9 +20,9 @@ _SHAPES = ("Reshape", "Flatten", "Transpose")  # nothing is left to do for these
 
 def _open(network: Network, load: Load) -> InPython:
     ncnn = need("ncnn")
-    source = network.model("model.onnx")
+    source = network.source.model("model.onnx")
     path = network.converted(
-        source, "float.param", PACKAGES, lambda to: write_ncnn(load_cut(source), to)
+        source, "float.param", ("onnx",), lambda to: write_ncnn(load_cut(source), to)
     )
     net = ncnn.Net()
     net.opt.num_threads = load.threads
@@ -40,7 +42,7 @@ def _open(network: Network, load: Load) -> InPython:
     def run(inputs: Int8) -> Any:
         return np.stack([one(image) for image in inputs])
 
-    return InPython(run, network, load)
+    return InPython(run, network, load, content_bytes(path.parent))
 
 
 def write_ncnn(model: Any, to: Path) -> None:

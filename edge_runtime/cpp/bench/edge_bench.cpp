@@ -1,6 +1,7 @@
 // edge_bench: how long the network alone, and a whole image from its file's bytes, take; or the
 // same work a given number of times, for counting instructions. Prints one JSON object.
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <functional>
 #include <new>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +35,7 @@ const char *const usage =
     "  --rounds R     of all measurements in turn (default: 100)\n"
     "  --ask yes      measure what the lines of standard input name, once each and answered by a\n"
     "                 line: 'network 1 1' (or image; batch; threads) by nanoseconds an image,\n"
+    "                 processor time by elapsed time, and the nanoseconds an image of each call;\n"
     "                 'peak' by multiply-adds a nanosecond of a vpdpbusd loop, 0 without that\n"
     "  --repeat N     preprocess a 64×64 picture and run the network N times, measuring nothing\n";
 
@@ -96,6 +99,13 @@ void pin(int first, int count) {
     }
 }
 
+// Time that all threads of this process have run.
+double processor_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return 1e9 * static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec);
+}
+
 // Nanoseconds that one image takes, a figure for each round.
 struct Measurement {
     const char *what;
@@ -103,21 +113,26 @@ struct Measurement {
     unsigned threads;
     std::function<void()> body;  // works on a batch
     std::vector<double> ns = {};
+    std::vector<double> calls = {};  // of the last round, each
+    double processors = 0;           // of the last round: processor time by elapsed time
 
     void measure(int cpu) {
         using Clock = std::chrono::steady_clock;
         constexpr double least_ns = 2e6;  // shorter than a system's slice of time
         pin(cpu, static_cast<int>(threads));
         body();  // with what others left in the caches
-        size_t runs = 0;
-        double elapsed = 0;
+        calls.clear();
+        const double cpu_before = processor_ns();
         const Clock::time_point start = Clock::now();
+        double elapsed = 0;
         do {
             body();
-            ++runs;
+            const double before = elapsed;
             elapsed = std::chrono::duration<double, std::nano>(Clock::now() - start).count();
+            calls.push_back((elapsed - before) / static_cast<double>(batch));
         } while (elapsed < least_ns);
-        ns.push_back(elapsed / static_cast<double>(runs * batch));
+        processors = (processor_ns() - cpu_before) / elapsed;
+        ns.push_back(elapsed / static_cast<double>(calls.size() * batch));
     }
 };
 
@@ -136,8 +151,8 @@ public:
         if (!settings.image.empty()) {
             file_ = read_file(settings.image, max_image_bytes, "no such file");
         }
-        const unsigned most_threads = processors() > 1 ? 2 : 1;
-        for (unsigned threads = 1; threads <= most_threads; ++threads) {
+        const auto most = static_cast<unsigned>(processors());
+        for (unsigned threads : std::set<unsigned>{1, std::min(2u, most), most}) {
             for (size_t batch : {size_t{1}, most_batch}) {
                 if (threads > batch) continue;
                 all_.push_back({"network", batch, threads, over(batch, threads, &Bench::network)});
@@ -186,8 +201,14 @@ public:
             unsigned threads = 1;
             std::sscanf(line, "%15s %zu %u", what, &batch, &threads);
             pin(settings_.cpu, 1);
-            std::printf("%.2f\n", std::string(what) == "peak" ? peak_multiply_adds_per_ns()
-                                                              : once(what, batch, threads));
+            if (std::string(what) == "peak") {
+                std::printf("%.2f\n", peak_multiply_adds_per_ns());
+            } else {
+                const Measurement &found = once(what, batch, threads);
+                std::printf("%.2f %.4f", found.ns.back(), found.processors);
+                for (const double call : found.calls) std::printf(" %.1f", call);
+                std::printf("\n");
+            }
             std::fflush(stdout);
         }
     }
@@ -206,11 +227,11 @@ private:
         return found;
     }
 
-    double once(const std::string &what, size_t batch, unsigned threads) {
+    const Measurement &once(const std::string &what, size_t batch, unsigned threads) {
         for (Measurement &one : all_) {
             if (what != one.what || batch != one.batch || threads != one.threads) continue;
             one.measure(settings_.cpu);
-            return one.ns.back();
+            return one;
         }
         refuse("cannot measure '" + what + "' of a batch of " + std::to_string(batch) + " on " +
                std::to_string(threads) + " threads");

@@ -113,11 +113,40 @@ void use_dpu(Classifier &classifier, const std::string &backend) {
     classifier.use(open_accelerator(backend, bundle.dpu));
 }
 
+// The model that `make core-model` has built in the checkout that this program was built in.
+std::string model_beside_program(const std::string &target) {
+    std::string path(4096, '\0');
+    const ssize_t size = ::readlink("/proc/self/exe", &path[0], path.size());
+    path.resize(size < 0 ? 0 : static_cast<size_t>(size));
+    const size_t slash = path.rfind('/');
+    const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
+    return folder + "/../../../rtl/build/" + target + "/libcore_model.so";
+}
+
+void use_core(Classifier &classifier, const Options &options) {
+    const CoreImage &core = classifier.bundle().core;
+    if (!core.given()) {
+        refuse("bundle '" + classifier.bundle().name +
+               "' holds no core program; python -m quantize compile --target core128 puts one in");
+    }
+    if (options.backend == "core") {
+        classifier.use(open_core(core, options.core));
+    } else {
+        const bool named = !options.core.empty();
+        classifier.use(
+            open_core_sim(core, named ? options.core : model_beside_program(core.target)));
+    }
+}
+
 }  // namespace
 
 std::unique_ptr<Classifier> open_with_backend(const Options &options) {
     auto classifier = open_classifier(options.bundle, options.isa.c_str());
     if (options.backend == "cpu") return classifier;
+    if (options.backend == "core" || options.backend == "core-sim") {
+        use_core(*classifier, options);
+        return classifier;
+    }
     if (options.backend != "auto") {
         use_dpu(*classifier, options.backend);
         return classifier;

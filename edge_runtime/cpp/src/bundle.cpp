@@ -76,6 +76,7 @@ Bundle read_bundle(Bytes file) {
         refuse("its checksums do not fill their section");
     }
     if (const Bytes *dpu = sections.find("dpu")) bundle.dpu = read_dpu(*dpu, bundle.network);
+    if (const Bytes *core = sections.find("core")) bundle.core = read_core(*core, bundle.network);
     return bundle;
 }
 

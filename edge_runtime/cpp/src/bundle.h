@@ -22,6 +22,7 @@ struct Bundle {
     Bytes checks;  // CRC-32 of each layer's parameters and probe, of the score table, the alphabet
     Bytes table;   // the section *scores*
     DpuKernel dpu;
+    CoreImage core;
 };
 
 // Take a file's bytes apart, which must outlive the bundle; throws Error.

@@ -155,10 +155,12 @@ int run(const Options &options) {
         const Bundle &bundle = classifier->bundle();
         std::printf(
             "self-test of bundle '%s' passed: %zu layers, %u golden vectors, %s, "
-            "%zu bytes of working memory%s%s\n",
+            "%zu bytes of working memory%s%s%s%s\n",
             bundle.name.c_str(), bundle.network.layers.size(), bundle.golden_count,
             classifier->engine().kernels().name, classifier->engine().arena_bytes(),
-            classifier->accelerator() ? "; the same golden vectors on the DPU by " : "",
+            classifier->accelerator() ? "; the same golden vectors on " : "",
+            classifier->accelerator() ? classifier->accelerator()->device() : "",
+            classifier->accelerator() ? " by " : "",
             classifier->accelerator() ? classifier->accelerator()->name() : "");
         return 0;
     }

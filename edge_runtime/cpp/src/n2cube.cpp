@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cctype>
 #include <cerrno>
@@ -152,7 +153,9 @@ void name_the_end() {
 class N2CubeAccelerator final : public Accelerator {
 public:
     explicit N2CubeAccelerator(const DpuKernel &dpu)
-        : dpu_(dpu), input_(static_cast<size_t>(dpu.input_size)) {
+        : dpu_(dpu),
+          input_(static_cast<size_t>(dpu.input_size)),
+          output_(static_cast<size_t>(dpu.output_size)) {
         check_name(dpu.kernel);
         check_device();
         library_ = load_n2cube();
@@ -169,7 +172,7 @@ public:
 
     const char *name() const override { return "n2cube"; }
 
-    void run(const int8_t *input, int8_t *logits) override {
+    void run(const int8_t *input, int32_t *logits) override {
         const std::lock_guard<std::mutex> lock(guard_);
         std::memcpy(input_.data(), input, input_.size());  // the library takes no const data
         const char *function = "dpuSetInputTensorInHWCInt8";
@@ -180,9 +183,10 @@ public:
         code = call("dpuRunTask", library_.run_task, task_);
         if (code != 0) fail("dpuRunTask", code);
         function = "dpuGetOutputTensorInHWCInt8";
-        code = call(function, library_.get_output, task_, dpu_.output_node.c_str(), logits,
-                    static_cast<int>(dpu_.output_size), 0);
+        code = call(function, library_.get_output, task_, dpu_.output_node.c_str(), output_.data(),
+                    static_cast<int>(output_.size()), 0);
         if (code != 0) fail(function, code);
+        std::copy(output_.begin(), output_.end(), logits);
     }
 
 private:
@@ -249,7 +253,7 @@ private:
     }
 
     const DpuKernel &dpu_;
-    std::vector<int8_t> input_;
+    std::vector<int8_t> input_, output_;
     std::mutex guard_;
     N2Cube library_{};
     void *kernel_ = nullptr, *task_ = nullptr;

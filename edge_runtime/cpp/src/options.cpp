@@ -18,8 +18,12 @@ const char *const usage_text =
     "  --json              print JSON lines\n"
     "  --top-k K           how many classes to name (default: 3)\n"
     "  --threads N         work on N images at a time; 0 takes all processors (default: 1)\n"
-    "  --backend B         auto, cpu, n2cube (DPU by DNNDK) or vart (DPU by Vitis AI); auto takes\n"
-    "                      the DPU where there is one, else the CPU (default: auto)\n"
+    "  --backend B         auto, cpu, n2cube (DPU by DNNDK), vart (DPU by Vitis AI), core (the "
+    "open\n"
+    "                      core) or core-sim (its simulation); auto takes the DPU where there is\n"
+    "                      one, else the CPU (default: auto)\n"
+    "  --core DEVICE       where the core's registers are: /dev/uioN or /dev/mem@ADDRESS; of\n"
+    "                      core-sim, its model's library (default: what is found)\n"
     "  --isa I             the CPU's instruction set: scalar, avx2, avx512vnni, neon or neon-dot;\n"
     "                      auto takes the fastest that it has (default: auto)\n"
     "  --self-test         compare checksums and golden vectors, say so, and end\n"
@@ -41,6 +45,7 @@ constexpr Option known[] = {
     {"--bundle", true},  {"--json", false},    {"--top-k", true},  {"--threads", true},
     {"--backend", true}, {"--isa", true},      {"--bench", false}, {"--self-test", false},
     {"--help", false},   {"--version", false}, {"--times", false}, {"--check-n2cube", true},
+    {"--core", true},
 };
 
 const Option &find_option(const std::string &given) {
@@ -69,6 +74,7 @@ void set(Options &options, const std::string &name, const std::string &value) {
         options.backend = value;
         options.backend_named = true;
     }
+    if (name == "--core") options.core = value;
     if (name == "--check-n2cube") options.n2cube_library = value;
     if (name == "--isa") options.isa = value;
     if (name == "--top-k") options.top_k = number(name, value);
@@ -89,10 +95,11 @@ void check(const Options &options) {
     }
     if (options.top_k < 1) refuse("--top-k must be at least 1");
     if (options.threads > 1024) refuse("--threads must be at most 1024");
-    const char *const backends[] = {"auto", "cpu", "n2cube", "vart"};
+    const char *const backends[] = {"auto", "cpu", "n2cube", "vart", "core", "core-sim"};
     if (std::find(std::begin(backends), std::end(backends), options.backend) ==
         std::end(backends)) {
-        refuse("no back end '" + options.backend + "'; there are auto, cpu, n2cube, vart");
+        refuse("no back end '" + options.backend +
+               "'; there are auto, cpu, n2cube, vart, core, core-sim");
     }
 }
 

@@ -10,6 +10,7 @@ struct Options {
     std::string bundle, backend = "auto", isa = "auto";
     bool backend_named = false;  // on the command line
     std::string n2cube_library;
+    std::string core;                 // device or model of the open core
     std::vector<std::string> images;  // "-" is standard input
     size_t top_k = 3;
     unsigned threads = 1;

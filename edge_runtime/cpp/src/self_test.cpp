@@ -162,18 +162,17 @@ void self_test(const Bundle &bundle, const Engine &engine, uint8_t *arena) {
 }
 
 void self_test(const Bundle &bundle, Accelerator &accelerator) {
-    std::vector<int8_t> found(static_cast<size_t>(bundle.network.classes()));
+    std::vector<int32_t> logits(static_cast<size_t>(bundle.network.classes()));
     for (uint32_t i = 0; i < bundle.golden_count; ++i) {
         const Golden golden = golden_vector(bundle, i);
-        accelerator.run(golden.input, found.data());
-        const std::vector<int32_t> logits(found.begin(), found.end());
+        accelerator.run(golden.input, logits.data());
         if (!same_logits(bundle.network, logits.data(), golden.logits)) {
-            throw Error{Fault::not_verified, "self-test of bundle '" + bundle.name +
-                                                 "' failed on the DPU (" + accelerator.name() +
-                                                 "): the logits of golden vector " +
-                                                 std::to_string(i) +
-                                                 " differ; the DPU kernel was not made from these "
-                                                 "integers, or this DPU cannot be trusted"};
+            throw Error{Fault::not_verified,
+                        "self-test of bundle '" + bundle.name + "' failed on " +
+                            accelerator.device() + " (" + accelerator.name() +
+                            "): the logits of golden vector " + std::to_string(i) + " differ; " +
+                            accelerator.program() + " was not made from these integers, or " +
+                            accelerator.device() + " cannot be trusted"};
         }
     }
 }

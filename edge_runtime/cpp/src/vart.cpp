@@ -14,6 +14,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -114,7 +115,7 @@ public:
 
     const char *name() const override { return "vart"; }
 
-    void run(const int8_t *input, int8_t *logits) override {
+    void run(const int8_t *input, int32_t *logits) override {
         const std::lock_guard<std::mutex> lock(guard_);
         try {
             std::memcpy(input_.bytes().data(), input, static_cast<size_t>(dpu_.input_size));
@@ -123,7 +124,9 @@ public:
             if (job.second != 0 || status != 0) {
                 refuse("VART failed with code " + std::to_string(job.second ? job.second : status));
             }
-            std::memcpy(logits, output_.bytes().data(), static_cast<size_t>(dpu_.output_size));
+            std::vector<int8_t> found(static_cast<size_t>(dpu_.output_size));
+            std::memcpy(found.data(), output_.bytes().data(), found.size());
+            std::copy(found.begin(), found.end(), logits);
         } catch (const std::exception &error) {
             refuse("VART failed: " + std::string(error.what()));
         }

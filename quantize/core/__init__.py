@@ -1,0 +1,1 @@
+"""The compiler for the open core (edge_runtime/rtl, docs/core.md)."""
