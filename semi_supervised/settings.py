@@ -14,7 +14,18 @@ from semi_supervised.frequencies import FREQUENCIES
 T = TypeVar("T")
 
 
-PROTOCOLS = ("random", "chars74k-15", "chars74k-5", "kaggle", "cross-source", "all", "few")
+PROTOCOLS = (
+    "random",
+    "chars74k-15",
+    "chars74k-5",
+    "kaggle",
+    "cross-source",
+    "all",
+    "few",
+    "budget",
+)
+# Of these validation measures and chooses nothing: the last epoch is kept.
+KEEPING_THE_LAST_EPOCH = frozenset({"budget", "few"})
 LEFT_OVER = ("unlabeled", "excluded")
 WITHOUT_GENERATOR = {
     "supervised": "supervised",
@@ -32,7 +43,7 @@ class DataSettings:
     seed: int = 1
     protocol: str = "random"  # one of PROTOCOLS
     validation_share: float = 0.1
-    test_share: float = 0.1  # of protocol random
+    test_share: float = 0.1  # of protocols random and budget
     train_sources: tuple[str, ...] = ()  # of protocol cross-source; empty: all but test_sources
     test_sources: tuple[str, ...] = ()  # of protocol cross-source; empty: all but train_sources
     labels_per_class: int | Literal["all"] = "all"
