@@ -10,7 +10,9 @@ from quantize.methods import HEADS, METHODS
 
 BIAS_READINGS = ("board", "evaluation")
 _TABLE = "quantize"
-_TABLES_OF_OTHERS = frozenset({"data", "augment", "train"})  # one file may set every stage
+_TABLES_OF_OTHERS = frozenset(
+    {"data", "augment", "train", "teacher"}
+)  # one file may set every stage
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Command line: ``python -m semi_supervised data | audit | train | freeze | adapt | synth``."""
+"""Command line: ``python -m semi_supervised data | train | prune | freeze``, and what is beside."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ from edge_runtime.presets import PRESETS
 from edge_runtime.tensorflow_import import import_tensorflow
 from semi_supervised.adapt import command as adapt_command
 from semi_supervised.audit import command as audit_command
+from semi_supervised.pruning import command as prune_command
 from semi_supervised.settings import PROTOCOLS, Settings, load_settings
 from semi_supervised.sources import (
     SYNTHETIC,
@@ -57,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_start(train)
     train.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="MODEL",
+        help="learn the answers of this model, too; its folder or best.npz, of the same alphabet",
+    )
+    train.add_argument(
         "--quantize-aware",
         type=Path,
         metavar="QUANTIZATION.json",
@@ -69,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         "adapt", help="tell what an adapted model has gained over the one that it started from"
     )
     adapt_command.add_options(adapt)
+
+    prune = commands.add_parser("prune", help="take the least worthy channels out of a network")
+    prune_command.add_options(prune)
 
     synth = commands.add_parser("synth", help="write a set of drawn characters")
     synthesis_command.add_options(synth)
@@ -155,6 +165,11 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="begin with the weights of this model's folder or best.npz, of any alphabet",
     )
+    parser.add_argument(
+        "--width",
+        metavar="FACTOR",
+        help="times as many channels in every convolution, 0.25 to 4 (default: the preset's, 1)",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -181,6 +196,8 @@ def _run(options: argparse.Namespace) -> int:
         return audit_command.run(options)
     if options.command == "adapt":
         return adapt_command.run(options)
+    if options.command == "prune":
+        return prune_command.run(options)
     if options.command == "synth":
         return synthesis_command.run(options)
     if options.command == "freeze":
@@ -188,7 +205,7 @@ def _run(options: argparse.Namespace) -> int:
 
         print(freeze(options.weights, options.manifest, options.output).table())
         return 0
-    settings = load_settings(options.preset, [*options.set, *_data_overrides(options)])
+    settings = load_settings(options.preset, [*options.set, *_overrides(options)])
     if options.command == "stamp":
         text = _stamp(options, settings)
         if not options.file.exists() or options.file.read_text("utf-8") != text:
@@ -226,6 +243,7 @@ def _run(options: argparse.Namespace) -> int:
         options.workers,
         options.start,
         options.quantize_aware,
+        options.teacher,
     )
     print(
         f"{'best ' if chooses_epoch(options.manifest) else ''}validation accuracy "
@@ -270,10 +288,11 @@ def _stamp(options: argparse.Namespace, settings: Settings) -> str:
     )
 
 
-def _data_overrides(options: argparse.Namespace) -> list[str]:
+def _overrides(options: argparse.Namespace) -> list[str]:
     """Options of their own that stand for a setting, as ``--set`` takes them."""
-    given = {key: getattr(options, key, None) for key in ("protocol", "labels_per_class")}
-    return [f"data.{key}={value}" for key, value in given.items() if value is not None]
+    keys = ("data.protocol", "data.labels_per_class", "train.width")
+    given = {key: getattr(options, key.partition(".")[2], None) for key in keys}
+    return [f"{key}={value}" for key, value in given.items() if value is not None]
 
 
 if __name__ == "__main__":
