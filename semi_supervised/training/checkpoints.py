@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from edge_runtime.alphabet import Alphabet
-from edge_runtime.errors import InputError
+from edge_runtime.errors import InputError, SettingsError
 from edge_runtime.files import replacing, sha256_of, write_text
 from semi_supervised.training.networks import Discriminator, widened
 
 log = logging.getLogger(__name__)
 
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, SettingsError)
 
 
 def save_checkpoint(path: Path, variables: Mapping[str, tf.Variable]) -> None:
