@@ -51,7 +51,7 @@ EVALUATED = --rungs $(or $(RUNGS),all) --ladder --jobs $(or $(JOBS),1) $(if $(NO
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware curve adapt adapted boards runtime bench convert count \
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware curve adapt adapted ablation tune boards runtime bench convert count \
 	deploy rollback host-given fuzz classify demo video draw ship scene62 fonts62 \
 	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
@@ -83,6 +83,8 @@ help:
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
 	@echo "  make curve [MAX_MACS=… MAX_US=…]  smaller networks: accuracy against cost, one within a budget  $(OUT)/curve/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
+	@echo "  make ablation DATA=folder    what each method and ingredient is worth (hours; goes on)   $(OUT)/ablation/"
+	@echo "  make tune        search for better settings, judged on validation     $(OUT)/tune/best.toml"
 	@echo "  make boards      what can be built for which board on this machine"
 	@echo "  make runtime     build the C++ program and library       $(RUNTIME)/"
 	@echo "  make deploy HOST=root@board  bring program and classifier to BOARD by ssh, checked there (docs/boards.md)"
@@ -112,7 +114,7 @@ help:
 	  "PHOTOGRAPHS=$(PHOTOGRAPHS)" "photographs with word boxes (ICDAR 2003), to cut background from" \
 	  "CACHE=$(CACHE)" "where archives are unpacked; empty is ~/.cache/edgeglyph" \
 	  "PRESET=$(PRESET)" "tiny (seconds), quick (minutes), full (an hour), or a .toml file" \
-	  "PROTOCOL=$(PROTOCOL)" "splits: random, chars74k-15, chars74k-5, kaggle, cross-source, all (docs/data.md)" \
+	  "PROTOCOL=$(PROTOCOL)" "splits: random, budget, chars74k-15, chars74k-5, kaggle, cross-source, all (docs/data.md)" \
 	  "LABELS=$(LABELS)" "labels used per class (all); the other images are used without theirs" \
 	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z (make adapt: those labeled)" \
@@ -124,6 +126,7 @@ help:
 	  "MAX_MACS= MAX_US=" "make curve: at most so many multiply-adds, microseconds of this machine an image" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
+	  "DEVICES=$(DEVICES)" "GPUs that make train uses together (1); TENSORFLOW=gpu" \
 	  "METHOD=$(METHOD)" "best (default), min-mse or non-overflow" \
 	  "HEAD=$(HEAD)" "last layer: auto (default), dpu (int8 logits) or cpu (int32 logits)" \
 	  "BOARD=$(BOARD)" "$(BOARDS)" \
@@ -143,9 +146,15 @@ help:
 	  "BACKEND=$(BACKEND)" "of edge_classify on the board: auto, cpu, n2cube or vart" \
 	  "SYSTEMD=$(SYSTEMD)" "1 also installs a self-test at start and a folder that is watched" \
 	  "SSH_OPTIONS=$(SSH_OPTIONS)" "further options of ssh, for example '-i key -J gateway'" \
+	  "ONLY=$(ONLY)" "cells of make ablation, for example 'method=sgan,labels=5 seed=1': this, and that" \
+	  "PLAN=$(PLAN)" "its plan, a .toml file; empty: semi_supervised/ablation/ablation.toml" \
+	  "RENEW=$(RENEW)" "1 trains its cells anew that other code than this trained" \
+	  "TRIALS=$(TRIALS)" "finished trials of make tune, all machines' together (40)" \
+	  "STORAGE=$(STORAGE)" "a database that several machines share, postgresql+psycopg://…; empty: a file" \
+	  "STUDY=$(STUDY) SPACE=$(SPACE)" "the study's name; what it searches, a .toml file (docs/training.md)" \
 	  "CORE=$(CORE)" "the open core for make simulate and synth: core128, core64, core32" \
 	  "RUNGS=$(RUNGS)" "networks for make evaluate and make ladder (all); '?' lists them" \
-	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core" \
+	  "JOBS=$(JOBS)" "processes for make evaluate and make robustness (1); 0: one per core; cells at a time" \
 	  "NO_COST=$(NO_COST)" "1 spares make evaluate the measuring of times and memory" \
 	  "COUNT=$(COUNT)" "images for make robustness (500; 0 takes all) and make simulate (1000)" \
 	  "JSON= CSV= WATCH=" "1 for make classify: JSON lines, a table, images as they appear in a folder" \
@@ -210,7 +219,7 @@ $(OUT)/manifest.csv: $(STAMPS)/data
 $(OUT)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/train
 	@echo "== train: semi-supervised GAN, preset $(PRESET)"
 	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_OPTIONS) \
-	  $(if $(ALLOW_LEAKAGE),--allow-leakage)
+	  $(if $(ALLOW_LEAKAGE),--allow-leakage) $(if $(DEVICES),--devices $(DEVICES))
 
 $(OUT)/freeze.json: $(OUT)/training/result.json
 	@echo "== freeze: frozen graph, SavedModel, ONNX"
@@ -412,6 +421,24 @@ scene62:
 fonts62:
 	@$(MAKE) --no-print-directory ship NAME=fonts62 OUT=build/fonts62 PRESET=full DATA=synthetic SET=train.epochs=24 \
 	  COMMAND="make fonts62"
+
+# Many trainings on real scene crops: those named by DATA, or else Chars74K's and ICDAR 2003's.
+ABLATED = $(if $(filter-out synthetic,$(DATA)),$(DATA),$(CHARS74K)/English/Img,$(ICDAR))
+ABLATED_BESIDE = $(or $(PHOTOGRAPHS),$(if $(filter synthetic,$(DATA)),$(ICDAR)))
+ablation: | $(INSTALLED)
+	@test "$(DATA)" != synthetic || test -e "$(CHARS74K)/English/Img" -a -e "$(ICDAR)" || { echo "make ablation" \
+	  "needs labeled real crops: DATA=folder, or CHARS74K=folder ICDAR=folder (docs/ablation.md)" >&2; exit 2; }
+	@$(PY) -m semi_supervised ablation --source "$(ABLATED)" --output "$(OUT)/ablation" \
+	  $(if $(ABLATED_BESIDE),--photographs "$(ABLATED_BESIDE)") $(if $(CACHE),--cache "$(CACHE)") \
+	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(PLAN),--plan "$(PLAN)") $(if $(JOBS),--jobs $(JOBS)) \
+	  $(foreach one,$(ONLY),--only "$(one)") $(if $(RENEW),--renew) $(if $(LIST),--list) \
+	  $(if $(REPORT_ONLY),--report-only) $(if $(DOCS),--document docs/ablation.md --document README.md)
+
+# Around PRESET and SET, on the training and validation images of `make data`.
+tune: $(OUT)/manifest.csv
+	@$(PY) -m semi_supervised tune --manifest $(OUT)/manifest.csv $(TRAIN_SETTINGS) --output "$(OUT)" \
+	  $(if $(TRIALS),--trials $(TRIALS)) $(if $(STUDY),--study "$(STUDY)") $(if $(SPACE),--space "$(SPACE)") \
+	  $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REPORT_ONLY),--report-only)
 
 # Of the data given, or else of the manifest that the last `make data` wrote.
 AUDITED = $(if $(filter-out synthetic,$(DATA)),$(DATA),$(OUT)/manifest.csv)

@@ -80,7 +80,9 @@ def wilson(successes: int, n: int) -> Metric:
     center = p + Z * Z / (2 * n)
     half = Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
     scale = 1 + Z * Z / n
-    return Metric(p, n, max(0.0, (center - half) / scale), min(1.0, (center + half) / scale))
+    low, high = (center - half) / scale, (center + half) / scale
+    # Where all or none are successes an end is p itself but for a rounding, which must not pass it.
+    return Metric(p, n, max(0.0, min(p, low)), min(1.0, max(p, high)))
 
 
 def measure(

@@ -10,9 +10,8 @@ from quantize.methods import HEADS, METHODS
 
 BIAS_READINGS = ("board", "evaluation")
 _TABLE = "quantize"
-_TABLES_OF_OTHERS = frozenset(
-    {"data", "augment", "train", "teacher"}
-)  # one file may set every stage
+# One file may set every stage.
+_TABLES_OF_OTHERS = frozenset({"data", "augment", "train", "teacher"})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Command line: ``python -m semi_supervised data | train | prune | freeze``, and what is beside."""
+"""Command line: ``python -m semi_supervised data | audit | train | freeze | ablation | …``."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from edge_runtime.console import run_command
 from edge_runtime.files import sha256_of, write_text
 from edge_runtime.presets import PRESETS
 from edge_runtime.tensorflow_import import import_tensorflow
+from semi_supervised.ablation import command as ablation_command
 from semi_supervised.adapt import command as adapt_command
 from semi_supervised.audit import command as audit_command
 from semi_supervised.pruning import command as prune_command
@@ -23,6 +24,7 @@ from semi_supervised.sources import (
     parse_sources,
 )
 from semi_supervised.synthesis import command as synthesis_command
+from semi_supervised.tune import command as tune_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
         help="processes that prepare batches (default: one a core); no effect on the result",
     )
     train.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="GPUs that share every batch (default: 1); no effect on the result but rounding",
+    )
+    train.add_argument(
         "--allow-leakage",
         action="store_true",
         help="train although a picture is both in training and in validation or test",
@@ -79,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
 
     prune = commands.add_parser("prune", help="take the least worthy channels out of a network")
     prune_command.add_options(prune)
+
+    ablation = commands.add_parser(
+        "ablation", help="measure what each method and ingredient is worth, by many trainings"
+    )
+    ablation_command.add_options(ablation)
+
+    tune = commands.add_parser("tune", help="search for better settings on validation images")
+    tune_command.add_options(tune)
+    _add_common(tune)
 
     synth = commands.add_parser("synth", help="write a set of drawn characters")
     synthesis_command.add_options(synth)
@@ -198,6 +216,8 @@ def _run(options: argparse.Namespace) -> int:
         return adapt_command.run(options)
     if options.command == "prune":
         return prune_command.run(options)
+    if options.command == "ablation":
+        return ablation_command.run(options)
     if options.command == "synth":
         return synthesis_command.run(options)
     if options.command == "freeze":
@@ -211,6 +231,8 @@ def _run(options: argparse.Namespace) -> int:
         if not options.file.exists() or options.file.read_text("utf-8") != text:
             write_text(options.file, text)
         return 0
+    if options.command == "tune":
+        return tune_command.run(options, settings)
     if options.command == "data":
         from semi_supervised.data import make_data
         from semi_supervised.sheets import write_augmentation_sheet
@@ -244,6 +266,7 @@ def _run(options: argparse.Namespace) -> int:
         options.start,
         options.quantize_aware,
         options.teacher,
+        devices=options.devices,
     )
     print(
         f"{'best ' if chooses_epoch(options.manifest) else ''}validation accuracy "

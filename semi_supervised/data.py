@@ -23,7 +23,7 @@ from edge_runtime.negatives import Negative
 from semi_supervised.duplicates import near_identical_groups
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.negatives import negatives_table, write_negatives
-from semi_supervised.settings import DataSettings
+from semi_supervised.settings import KEEPING_THE_LAST_EPOCH, DataSettings
 from semi_supervised.sheets import (
     write_character_sheet,
     write_negative_sheet,
@@ -46,6 +46,7 @@ class DataReport:
     images: list[LabeledImage]
     negatives: list[Negative]
     skipped: list[str]
+    near: list[list[int]]  # positions of near-identical images
 
     def table(self) -> str:
         """Counts per source and split, to be printed."""
@@ -115,7 +116,7 @@ def make_data(
         for i, symbol in enumerate(alphabet.symbols)
     ]
     write_character_sheet(output / "characters.png", split, new, alphabet)
-    report = DataReport(split, negatives, skipped)
+    report = DataReport(split, negatives, skipped, near)
     write_manifest(output / "manifest.csv", split)
     write_json(
         output / "data.json",
@@ -170,9 +171,9 @@ def read_alphabet(manifest: Path) -> Alphabet:
 
 
 def chooses_epoch(manifest: Path) -> bool:
-    """Whether validation images choose the epoch to keep: not of protocol few, see there."""
+    """Whether validation images choose the epoch to keep: not of every protocol."""
     try:
-        return bool(_record(manifest)["settings"]["protocol"] != "few")
+        return _record(manifest)["settings"]["protocol"] not in KEEPING_THE_LAST_EPOCH
     except (ValueError, KeyError, TypeError):
         raise _damaged(manifest) from None
 

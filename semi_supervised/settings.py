@@ -14,7 +14,18 @@ from semi_supervised.frequencies import FREQUENCIES
 T = TypeVar("T")
 
 
-PROTOCOLS = ("random", "chars74k-15", "chars74k-5", "kaggle", "cross-source", "all", "few")
+PROTOCOLS = (
+    "random",
+    "chars74k-15",
+    "chars74k-5",
+    "kaggle",
+    "cross-source",
+    "all",
+    "few",
+    "budget",
+)
+# Of these validation measures and chooses nothing: the last epoch is kept.
+KEEPING_THE_LAST_EPOCH = frozenset({"budget", "few"})
 LEFT_OVER = ("unlabeled", "excluded")
 WITHOUT_GENERATOR = {
     "supervised": "supervised",
@@ -32,7 +43,7 @@ class DataSettings:
     seed: int = 1
     protocol: str = "random"  # one of PROTOCOLS
     validation_share: float = 0.1
-    test_share: float = 0.1  # of protocol random
+    test_share: float = 0.1  # of protocols random and budget
     train_sources: tuple[str, ...] = ()  # of protocol cross-source; empty: all but test_sources
     test_sources: tuple[str, ...] = ()  # of protocol cross-source; empty: all but train_sources
     labels_per_class: int | Literal["all"] = "all"
@@ -126,6 +137,9 @@ class TrainSettings:
     # One batch: how many images of each kind.
     batch_labeled: int = 64  # given images with their labels; drawn ones take the place of missing
     batch_drawn: int = 64  # characters drawn anew for each step
+    # Over the given images in a whole training, 0 for any number: where few are given, the batch
+    # holds fewer of them and more drawn ones, or the few are learned by heart.
+    most_passes: int = 0
     batch_unlabeled: int = 64  # given images without labels, once weakly and once strongly changed
     batch_negatives: int = 16  # non-characters, where `make data` made any
     batch_fake: int = 16  # of the generator
@@ -165,7 +179,13 @@ class TrainSettings:
         ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be at least 1")
-        for name in ("batch_labeled", "batch_drawn", "batch_negatives", "pretrain_epochs"):
+        for name in (
+            "batch_labeled",
+            "batch_drawn",
+            "most_passes",
+            "batch_negatives",
+            "pretrain_epochs",
+        ):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} must not be negative")
         if not 1 <= self.batch_labeled + self.batch_drawn <= 1 << 16:

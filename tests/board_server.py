@@ -145,10 +145,11 @@ class Board:
     def stop(self) -> None:
         line = ["ssh", "-F", self.folder / "ssh_config", "-O", "exit", "board"]
         subprocess.run(line, check=False, stderr=self._log)
-        shutil.rmtree(self._sockets)
         self._server.terminate()
         self._server.wait(10)
         self._log.close()
+        # ssh removes its socket after it has answered: perhaps while we remove the folder.
+        shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _keygen(self, name: str) -> None:
         line = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.folder / name]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from tabulate import tabulate
 
 from edge_runtime.alphabet import Alphabet, classes_of
@@ -16,19 +15,16 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import sha256_of
 from edge_runtime.labeled_images import LabeledImage, read_manifest, select_split
 from edge_runtime.metrics import McNemar, mcnemar, rank, wilson
-from edge_runtime.preprocess import to_float
 from edge_runtime.recognizer import Recognizer
 from semi_supervised.data import read_alphabet
 from semi_supervised.splits import DRAWN
+from semi_supervised.training.answers import Inputs, in_batches, logits_of
 from semi_supervised.training.checkpoints import load_best
 from semi_supervised.training.images import load_evaluation
-from semi_supervised.training.networks import Discriminator
 from semi_supervised.training.start import Start, read_start
 
 SIGNIFICANT = 0.05  # of p: below it a difference is called one
-_BATCH = 256
 
-Inputs = npt.NDArray[np.int8]
 Record = dict[str, Any]
 
 
@@ -176,13 +172,13 @@ def measure_gain(
             if own != alphabet:
                 raise InputError(f"{weights}: has another alphabet than {manifest}")
             name = "one trained from nothing" if key == "nothing" else "adapted"
-            logits = _logits(network, inputs)
+            logits = logits_of(network, inputs)
             readings.append(_reading(key, name, logits, alphabet.symbols, labels))
             sources[key] = weights
     recognizer = Recognizer.open(bundle, "int8")
     if recognizer.bundle.alphabet != alphabet:
         raise InputError(f"{bundle}: has another alphabet than {manifest}")
-    logits = np.concatenate([recognizer.scores(part)[0] for part in _batches(inputs)])
+    logits = np.concatenate([recognizer.scores(part)[0] for part in in_batches(inputs)])
     readings.append(_reading("int8", "adapted, int8", logits, alphabet.symbols, labels))
     record = {"schema": 1} | {f"{key}_sha256": sha256_of(path) for key, path in sources.items()}
     return Gain(images, alphabet, first.name, first.shared(alphabet), _tested(readings), record)
@@ -192,7 +188,7 @@ def _read_start(
     start: Start, inputs: Inputs, labels: list[str], alphabet: Alphabet
 ) -> list[Reading]:
     """The start as it is, and with its answers limited to the symbols that both know."""
-    logits = _logits(start.network, inputs)
+    logits = logits_of(start.network, inputs)
     readings = [_reading("start", f"{start.name} as it is", logits, start.alphabet.symbols, labels)]
     shared = start.shared(alphabet)
     if len(shared) > 1:
@@ -222,15 +218,6 @@ def _tested(readings: list[Reading]) -> dict[str, Reading]:
         test = None if r.key == "adapted" else mcnemar(adapted.correct, r.correct)
         found[r.key] = Reading(r.key, r.name, r.answers, r.correct, test)
     return found
-
-
-def _logits(network: Discriminator, inputs: Inputs) -> npt.NDArray[np.float32]:
-    parts = (network(tf.constant(to_float(part))).logits.numpy() for part in _batches(inputs))
-    return np.concatenate(list(parts))
-
-
-def _batches(inputs: Inputs) -> list[Inputs]:
-    return [inputs[k : k + _BATCH] for k in range(0, len(inputs), _BATCH)]
 
 
 def _verdict(other: Reading) -> str:

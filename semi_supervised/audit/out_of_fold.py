@@ -223,8 +223,9 @@ class _Learner:
     def _step(self, inputs: tf.Tensor, labels: tf.Tensor, rate: tf.Tensor, seed: tf.Tensor) -> None:
         self._optimizer.learning_rate.assign(rate)
         x = tf.cast(inputs, tf.float32) * (2.0**-7)
+        kept = self._network.dropout_mask(tf.shape(x)[0], seed)
         with tf.GradientTape() as tape:
-            logits = self._network(x, training=True, dropout_seed=seed).logits
+            logits = self._network(x, training=True, kept=kept).logits
             loss = loss_labeled(logits, labels, self._settings.label_smoothing)
         weights = self._network.trainable_variables
         self._optimizer.apply(tape.gradient(loss, weights), weights)

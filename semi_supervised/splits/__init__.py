@@ -23,6 +23,7 @@ __all__ = ["DRAWN", "SPLITS", "Splits", "split_images", "write_manifest"]
 
 SPLITS = ("train", "unlabeled", "validation", "test", "excluded")
 _HELD_OUT = ("validation", "test")
+_SHARED_OUT = ("random", "budget")  # protocols with test_share and validation_share
 _TRAINING_NUMBERS = {"chars74k-15": 15, "chars74k-5": 5}
 
 
@@ -90,13 +91,13 @@ def split_images(
 
 def _shares(settings: DataSettings) -> dict[str, float]:
     validation = {"validation": settings.validation_share}
-    return (
-        {"test": settings.test_share} | validation if settings.protocol == "random" else validation
-    )
+    has_test = settings.protocol in _SHARED_OUT
+    return {"test": settings.test_share} | validation if has_test else validation
 
 
 def _seed(settings: DataSettings) -> int:
-    return 0 if settings.protocol == "all" else settings.seed  # "all" has one fixed validation
+    # What these hold out is the same for every seed.
+    return 0 if settings.protocol in ("all", "budget") else settings.seed
 
 
 def _by_rule(
@@ -170,8 +171,8 @@ def _check_classes(
     if settings.protocol == "few":
         return
     splits = ["training"]
-    splits += ["validation"] if settings.protocol == "random" else []
-    splits += ["test"] if settings.protocol in ("random", *_TRAINING_NUMBERS) else []
+    splits += ["validation"] if settings.protocol in _SHARED_OUT else []
+    splits += ["test"] if settings.protocol in (*_SHARED_OUT, *_TRAINING_NUMBERS) else []
     few = [symbol for symbol in alphabet.symbols if different[symbol] < len(splits)]
     if few:
         every = {images[i].sha256 for u in units for i in u.members if images[i].label == few[0]}

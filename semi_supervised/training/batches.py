@@ -22,7 +22,7 @@ import numpy.typing as npt
 from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.preprocess import SIDE, preprocess
 from semi_supervised.frequencies import expected_frequencies
-from semi_supervised.settings import Settings
+from semi_supervised.settings import Settings, TrainSettings
 from semi_supervised.synthesis import FIRST_UNSEEN, Synthesizer
 from semi_supervised.training.augment import Augmenter, weak_batch
 from semi_supervised.training.images import TrainingImages
@@ -164,9 +164,9 @@ def batch_counts(
 ) -> Counts:
     """Tell the parts of a step's batch.
 
-    Drawn characters take the place of given ones where no label is given and during
-    pre-training; given ones that of drawn ones where nothing can draw. Nothing unlabeled is used
-    in pre-training and before the share `unlabeled_from` of the steps.
+    Drawn characters take the place of given ones where no label is given, during pre-training and
+    beyond `most_passes` over few given ones; given ones that of drawn ones where nothing can draw.
+    Nothing unlabeled is used in pre-training and before the share `unlabeled_from` of the steps.
 
     Raises
     ------
@@ -188,13 +188,21 @@ def batch_counts(
     elif pretraining or len(images.labeled) == 0:
         drawn = both
     else:
-        drawn = train.batch_drawn
+        drawn = both - min(train.batch_labeled, _most_given(images, train))
     return Counts(
         both - drawn,
         drawn,
         train.batch_unlabeled if uses_unlabeled and not pretraining and not early else 0,
         train.batch_negatives if len(images.negatives) else 0,
     )
+
+
+def _most_given(images: TrainingImages, train: TrainSettings) -> int:
+    """Most given images of a step by the limit on passes over them; one at least."""
+    if train.most_passes == 0:
+        return train.batch_labeled
+    steps = train.steps - train.pretrain_steps
+    return max(1, round(train.most_passes * len(images.labeled) / steps))
 
 
 def make_batches(

@@ -83,10 +83,16 @@ def set_aside_if_different(output: Path, identity: dict[str, Any]) -> None:
             same = False
         if same:
             return
-    places = (output.with_name(f"{output.name}.{n}") for n in itertools.count(1))
+    log.warning("settings or data changed: the earlier training is kept in %s", set_aside(output))
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename a folder, if there is one, to the first free of ``folder.1``, ``folder.2``."""
+    places = (folder.with_name(f"{folder.name}.{n}") for n in itertools.count(1))
     aside = next(place for place in places if not place.exists())
-    output.rename(aside)
-    log.warning("settings or data changed: the earlier training is kept in %s", aside)
+    if folder.exists():
+        folder.rename(aside)
+    return aside
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -48,8 +48,10 @@ class BatchNorm(tf.Module):
         super().__init__(name)
         self.gamma = tf.Variable(tf.ones([channels]), name="gamma")
         self.beta = tf.Variable(tf.zeros([channels]), name="beta")
-        self.mean = tf.Variable(tf.zeros([channels]), trainable=False, name="moving_mean")
-        self.variance = tf.Variable(tf.ones([channels]), trainable=False, name="moving_variance")
+        # Of several devices, all have the same statistics: any one's are right.
+        kept = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+        self.mean = tf.Variable(tf.zeros([channels]), name="moving_mean", **kept)
+        self.variance = tf.Variable(tf.ones([channels]), name="moving_variance", **kept)
 
     def __call__(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         """Normalize [N, H, W, C] by the batch's statistics in training, else by the moving ones."""
@@ -66,12 +68,27 @@ class BatchNorm(tf.Module):
                     name="FusedBatchNormV3",
                 )
                 return y
-            y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-                x, self.gamma, self.beta, epsilon=BATCH_NORM_EPSILON, is_training=True
-            )
+            context = tf.distribute.get_replica_context()
+            if context is not None and context.num_replicas_in_sync > 1:
+                y, mean, variance = self._synchronized(x, context)
+            else:
+                y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                    x, self.gamma, self.beta, epsilon=BATCH_NORM_EPSILON, is_training=True
+                )
             self.mean.assign_add((1 - BATCH_NORM_MOMENTUM) * (mean - self.mean))
             self.variance.assign_add((1 - BATCH_NORM_MOMENTUM) * (variance - self.variance))
             return y
+
+    def _synchronized(
+        self, x: tf.Tensor, context: tf.distribute.ReplicaContext
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The same over the images of all devices, so that their number changes nothing."""
+        over = tf.distribute.ReduceOp.MEAN
+        mean = context.all_reduce(over, tf.reduce_mean(x, [0, 1, 2]))
+        variance = context.all_reduce(over, tf.reduce_mean(tf.square(x - mean), [0, 1, 2]))
+        y = tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, BATCH_NORM_EPSILON)
+        n = tf.cast(tf.size(x) // tf.size(mean) * context.num_replicas_in_sync, tf.float32)
+        return y, mean, variance * n / (n - 1)  # unbiased, as the fused operator gives it
 
 
 class Discriminator(tf.Module):
@@ -115,16 +132,16 @@ class Discriminator(tf.Module):
         self,
         x: tf.Tensor,
         training: bool = False,
-        dropout_seed: tf.Tensor | None = None,
+        kept: tf.Tensor | None = None,
         fake: FakeQuantizer | None = None,
     ) -> Outputs:
         """Logits and features of images, float32 [N, 32, 32, 1] in [-1, 1).
 
-        With ``fake``, rounded everywhere as the DPU rounds; batch norms then use their moving
-        statistics in training, too, which stay as they are.
+        ``kept`` is what `dropout_mask` draws. With ``fake``, rounded everywhere as the DPU rounds;
+        batch norms then use their moving statistics in training, too, which stay as they are.
         """
         if fake is not None:
-            return self._rounded(x, fake, dropout_seed if training else None)
+            return self._rounded(x, fake, kept)
         with tf.name_scope("discriminator"):
             for i, (_, stride, padding) in enumerate(CONVOLUTIONS):
                 with tf.name_scope(_numbered("conv2d", i)):
@@ -134,18 +151,20 @@ class Discriminator(tf.Module):
             x = tf.reduce_mean(x, [1, 2], keepdims=True, name="Mean")
             with tf.name_scope("flatten"):
                 features = tf.reshape(x, [-1, x.shape[-1]], name="Reshape")
-            kept = self._drop(features, dropout_seed if training else None)
+            dropped = features if kept is None else features * kept
             with tf.name_scope("dense"):
-                product = tf.matmul(kept, self.dense_kernel, name="MatMul")
+                product = tf.matmul(dropped, self.dense_kernel, name="MatMul")
                 logits = tf.nn.bias_add(product, self.dense_bias, name="BiasAdd")
         return Outputs(logits, features)
 
-    def _drop(self, features: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        if seed is None or self.dropout == 0:
-            return features
-        return tf.nn.experimental.stateless_dropout(features, self.dropout, seed=seed)
+    def dropout_mask(self, count: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor | None:
+        """Factors of the features of ``count`` images, [count, 128]; None without dropout."""
+        if self.dropout == 0:
+            return None
+        ones = tf.ones([count, self.dense_kernel.shape[0]])
+        return tf.nn.experimental.stateless_dropout(ones, self.dropout, seed=seed)
 
-    def _rounded(self, x: tf.Tensor, fake: FakeQuantizer, seed: tf.Tensor | None) -> Outputs:
+    def _rounded(self, x: tf.Tensor, fake: FakeQuantizer, kept: tf.Tensor | None) -> Outputs:
         """The same network, its tensors rounded under the names that the frozen graph has."""
         x = fake.activation("input_real", x)
         for i, (_, stride, padding) in enumerate(CONVOLUTIONS):
@@ -159,8 +178,8 @@ class Discriminator(tf.Module):
             )
         features = fake.activation("discriminator/Mean", tf.reduce_mean(x, [1, 2]))
         dense = LayerNames(*(f"discriminator/dense/{n}" for n in ("kernel", "bias", "BiasAdd")))
-        kept = self._drop(features, seed)
-        return Outputs(fake.dense(dense, kept, self.dense_kernel, self.dense_bias), features)
+        dropped = features if kept is None else features * kept
+        return Outputs(fake.dense(dense, dropped, self.dense_kernel, self.dense_bias), features)
 
 
 class Generator(tf.Module):

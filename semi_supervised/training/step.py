@@ -31,6 +31,7 @@ from semi_supervised.training.losses import (
     sharpen,
 )
 from semi_supervised.training.networks import LATENT, Discriminator, Generator, widened
+from semi_supervised.training.replicas import Replicas
 
 _ANSWERS_DECAY = 0.99  # of the mean of answers for unlabeled images: some 100 steps
 
@@ -45,6 +46,7 @@ class Learner(tf.Module):
     expected : float64 [classes], how often each class is seen; for distribution alignment
     teacher : whose answers are learned too
     fake : rounds the network in training and validation as the DPU does
+    replicas : devices that share every batch; the learner is to be made in their scope
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Learner(tf.Module):
         expected: npt.NDArray[np.float64],
         teacher: Discriminator | None = None,
         fake: FakeQuantizer | None = None,
+        replicas: Replicas | None = None,
     ) -> None:
         super().__init__("learner")
         train = settings.train
@@ -61,6 +64,7 @@ class Learner(tf.Module):
         self._distillation = settings.teacher
         self._teacher = teacher
         self._fake = fake
+        self._replicas = replicas or Replicas()
         self._expected = tf.constant(expected, tf.float32)
         channels = train.channels or widened(train.width)
         self.discriminator = Discriminator(classes, train.dropout, train.seed, channels)
@@ -74,7 +78,12 @@ class Learner(tf.Module):
             rate = train.generator_learning_rate
             self.generator_optimizer = keras.optimizers.Adam(rate, beta_1=0.5)
             self.generator_optimizer.build(list(self.generator.trainable_variables))
-        self.answered = tf.Variable(self._expected, trainable=False, name="answered")
+        self.answered = tf.Variable(
+            self._expected,
+            trainable=False,
+            name="answered",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,  # all have the same
+        )
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.best_accuracy = tf.Variable(
             -1.0, dtype=tf.float64, trainable=False, name="best_accuracy"
@@ -103,7 +112,20 @@ class Learner(tf.Module):
         return {name: float(loss.numpy()) for name, loss in losses.items()}
 
     @tf.function(reduce_retracing=False)
-    def _step(
+    def _step(self, *batch: tf.Tensor) -> Losses:
+        train = self._train
+        # One schedule for both: a generator that still learns fast while the discriminator no
+        # longer does collapses, and takes accuracy with it.
+        rate = schedule(train, self.step)
+        self.optimizer.learning_rate.assign(train.learning_rate * rate)
+        if train.has_generator:
+            self.generator_optimizer.learning_rate.assign(train.generator_learning_rate * rate)
+        losses = self._replicas.run(self._learn_share, batch)
+        self._average()
+        self.step.assign_add(1)
+        return losses
+
+    def _learn_share(
         self,
         given: tf.Tensor,
         given_classes: tf.Tensor,
@@ -113,43 +135,45 @@ class Learner(tf.Module):
         strong: tf.Tensor,
         negatives: tf.Tensor,
     ) -> Losses:
-        train = self._train
+        """Learn from this device's share of a batch, which is all of it where there is one."""
+        train, share = self._train, self._replicas.share
         seed = tf.stack([tf.constant(train.seed, tf.int64), self.step])
-        # One schedule for both: a generator that still learns fast while the discriminator no
-        # longer does collapses, and takes accuracy with it.
-        rate = schedule(train, self.step)
-        characters = _to_float(tf.concat([given, drawn, strong], axis=0))
-        others = [_to_float(negatives)]
+        counts = [part.shape[0] for part in (given, drawn, strong, negatives)]
+        counts += [train.batch_fake] if train.has_generator else []
+        characters = _to_float(tf.concat([share(given), share(drawn), share(strong)], axis=0))
+        others = [_to_float(share(negatives))]
         if train.has_generator:
-            z = tf.random.stateless_normal([train.batch_fake, LATENT], seed)
+            z = share(tf.random.stateless_normal([train.batch_fake, LATENT], seed))
             others.append(self.generator(z, training=True))
         # One pass over characters and others together: batch norm sees in training the mixture
         # whose moving statistics it uses afterwards.
         inputs = tf.stop_gradient(tf.concat([characters, *others], axis=0))
-        noise = train.input_noise * tf.random.stateless_normal(tf.shape(inputs), seed + 2)
-        counts = [given.shape[0], drawn.shape[0], strong.shape[0]]
-        counts += [part.shape[0] for part in others]
-        labels = (given_classes, drawn_classes)
-        guesses = self._guess(weak) if weak.shape[0] else None
+        shape = [sum(counts), *inputs.shape[1:]]  # of the whole batch: shares differ
+        noise = train.input_noise * tf.random.stateless_normal(shape, seed + 2)
+        noise = self._replicas.share_of_parts(noise, counts)
+        kept = self.discriminator.dropout_mask(sum(counts), seed + 1)
+        kept = None if kept is None else self._replicas.share_of_parts(kept, counts)
+        counts = [count // self._replicas.count for count in counts]
+        labels = (share(given_classes), share(drawn_classes))
+        guesses = self._guess(share(weak)) if weak.shape[0] else None
         with tf.GradientTape() as tape:
-            out = self.discriminator(inputs + noise, True, seed + 1, self._fake)
+            out = self.discriminator(inputs + noise, True, kept, self._fake)
             parts = tf.split(out.logits, counts)
             losses = {"labeled": self._labeled(parts[0], parts[1], labels)}
             losses |= self._gate(parts)
             if guesses is not None:
-                loss, share = loss_consistency(parts[2], guesses, train.threshold)
+                loss, sure = loss_consistency(parts[2], guesses, train.threshold)
                 losses["consistency"] = loss
             if self._teacher is not None:
                 losses["distillation"] = self._distill(inputs, out.logits, sum(counts[:3]))
             total = tf.add_n([self._weight(name) * loss for name, loss in losses.items()])
-        self._apply(self.optimizer, train.learning_rate * rate, tape, total, self.discriminator)
+            total /= self._replicas.count  # gradients are summed over the devices
+        self._apply(self.optimizer, tape, total, self.discriminator)
         if guesses is not None:
-            losses["sure"] = share
+            losses["sure"] = sure
         if train.has_generator:
             real = tf.stop_gradient(out.features[: sum(counts[:3])])
-            losses["generator"] = self._train_generator(z, real, rate)
-        self._average()
-        self.step.assign_add(1)
+            losses["generator"] = self._train_generator(z, real)
         return losses
 
     def _weight(self, loss: str) -> float:
@@ -191,7 +215,7 @@ class Learner(tf.Module):
         """Probabilities [N, classes] of unlabeled images by the averaged network."""
         guesses = tf.nn.softmax(self.averaged(_to_float(weak), training=False).logits)
         if self._train.alignment:
-            mean = tf.reduce_mean(guesses, axis=0)
+            mean = self._replicas.mean(guesses)[0]
             guesses = align(guesses, self.answered, self._expected)
             self.answered.assign_add((1 - _ANSWERS_DECAY) * (mean - self.answered))
         return sharpen(guesses, self._train.sharpening)
@@ -203,20 +227,18 @@ class Learner(tf.Module):
             logits[:count], tf.stop_gradient(answers), self._distillation.temperature
         )
 
-    def _train_generator(self, z: tf.Tensor, real: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
+    def _train_generator(self, z: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        mean = self._replicas.mean
         with tf.GradientTape() as tape:
             drawn = self.discriminator(self.generator(z, training=True), training=False)
-            matching = loss_feature_matching(real, drawn.features)
-        peak = self._train.generator_learning_rate
-        self._apply(self.generator_optimizer, peak * rate, tape, matching, self.generator)
+            matching = loss_feature_matching(mean(real), mean(drawn.features))
+            share = matching / self._replicas.count
+        self._apply(self.generator_optimizer, tape, share, self.generator)
         return matching
 
     @staticmethod
-    def _apply(
-        optimizer: Any, rate: tf.Tensor, tape: tf.GradientTape, loss: tf.Tensor, network: Any
-    ) -> None:
+    def _apply(optimizer: Any, tape: tf.GradientTape, loss: tf.Tensor, network: Any) -> None:
         weights = network.trainable_variables
-        optimizer.learning_rate.assign(rate)
         optimizer.apply(tape.gradient(loss, weights), weights)
 
     def _average(self) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from semi_supervised.settings import (
 )
 from semi_supervised.sheets import write_png
 from semi_supervised.sources import find_weights
-from semi_supervised.synthesis import Synthesizer, synthesizer_if_possible
+from semi_supervised.synthesis import Synthesizer
 from semi_supervised.training.batches import Batch, batch_counts, make_batches
 from semi_supervised.training.checkpoints import (
     append_history,
@@ -49,6 +49,7 @@ from semi_supervised.training.checkpoints import (
     set_aside_if_different,
 )
 from semi_supervised.training.fake_quantization import FakeQuantizer
+from semi_supervised.training.identity import find_synthesizer, training_identity
 from semi_supervised.training.images import (
     Evaluation,
     TrainingImages,
@@ -56,6 +57,7 @@ from semi_supervised.training.images import (
     load_training_images,
 )
 from semi_supervised.training.networks import LATENT, Discriminator, widened
+from semi_supervised.training.replicas import Replicas, check_shares
 from semi_supervised.training.start import Start, read_start
 from semi_supervised.training.step import Learner
 from semi_supervised.training.tensorboard import Events
@@ -80,6 +82,8 @@ def train(
     start: Path | None = None,
     quantization: Path | None = None,
     teacher: Path | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+    devices: int = 1,
 ) -> TrainResult:
     """Train, or go on training, until the preset's last epoch; before it the teacher, if any.
 
@@ -88,9 +92,12 @@ def train(
     weights are the first ones. ``quantization`` is a ``quantization.json`` of the start: the
     network is rounded at its fix points in training and validation, as the DPU does. ``teacher`` is
     a model like ``start``, of this alphabet, whose answers are learned; none is trained then.
+    ``watch`` is called with each epoch's figures once these are on disk; what it raises ends the
+    training. Of several ``devices`` each learns from its share of every batch, to the same result
+    but for rounding.
 
     Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
-    protocol few the last epoch's, whose few held-out images are to measure, not to choose),
+    the last epoch where held-out images are to measure, not to choose: protocols few and budget),
     ``checkpoint.npz`` (everything, to resume), ``metrics.jsonl``, ``tensorboard/``,
     ``generated/epoch-NNN.png``, ``training.json`` (settings and hashes) and at the end
     ``result.json``. A teacher has a folder like it, ``output-teacher``. A finished training is left
@@ -108,12 +115,13 @@ def train(
     """
     if quantization and not start:
         raise InputError("training for a quantization goes on from its network: name that as start")
-    given = {"start": start, "quantization": quantization}
+    given: dict[str, Any] = {"start": start, "quantization": quantization, "watch": watch}
+    given["devices"] = devices
     if teacher:
         teacher = find_weights(teacher)
     elif settings.teacher.epochs:
         folder = output.with_name(f"{output.name}-teacher")
-        trained = _train(manifest, folder, _settings_of_teacher(settings), workers)
+        trained = _train(manifest, folder, _settings_of_teacher(settings), workers, devices=devices)
         log.info("teacher: %.2f %% on validation", 100 * trained.best_accuracy)
         teacher = trained.weights
     return _train(manifest, output, settings, workers, teacher=teacher, **given)
@@ -140,31 +148,26 @@ def _train(
     teacher: Path | None = None,
     start: Path | None = None,
     quantization: Path | None = None,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+    devices: int = 1,
 ) -> TrainResult:
+    check_shares(settings.train, devices)
+    replicas = Replicas(devices)
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(settings.train.seed)
     alphabet = read_alphabet(manifest)
-    train = settings.train
-    synthesizer = synthesizer_if_possible(alphabet, train.seed) if train.batch_drawn else None
+    synthesizer = find_synthesizer(manifest, settings)
     negatives = manifest.with_name(NEGATIVES_FILE)
-    given = {
-        "manifest": manifest,
-        "negatives": negatives,
-        "teacher": teacher,
-        "quantization": quantization,
-    }
     first = read_start(start) if start else None
     chooses = chooses_epoch(manifest)
-    identity = {
-        "schema": 2,
-        "drawing": synthesizer.identity if synthesizer else None,
-        "alphabet": list(alphabet.symbols),
-        "settings": {k: v for k, v in settings.as_dict().items() if k != "data"},
-    } | {f"{k}_sha256": sha256_of(path) for k, path in given.items() if path and path.exists()}
-    if first:
-        identity["start_sha256"] = sha256_of(first.path)
-    if not chooses:
-        identity["keeps"] = "last epoch"
+    others = {
+        "teacher": teacher,
+        "quantization": quantization,
+        "start": first.path if first else None,
+    }
+    identity = training_identity(manifest, settings, synthesizer, others)
+    if devices > 1:
+        identity["devices"] = devices  # sums in another order: not the same to the last bit
     set_aside_if_different(output, identity)
     write_json(output / "training.json", identity)
     if not (output / "result.json").exists():
@@ -177,10 +180,11 @@ def _train(
             expected = expected_frequencies(alphabet, kind, images.natural_labels)
             network = _read_teacher(teacher, alphabet) if teacher else None
             fake = FakeQuantizer.read(quantization) if quantization else None
-            learner = Learner(settings, expected, network, fake)
+            with replicas.scope():
+                learner = Learner(settings, expected, network, fake, replicas)
             if first:
                 _start(learner, first, alphabet)
-            run = _Run(learner, alphabet, validation, output, chooses)
+            run = _Run(learner, alphabet, validation, output, chooses, watch)
             run.restore()
             processes = (os.cpu_count() or 1) if workers is None else workers
             batches = make_batches(images, synthesizer, settings, run.done, processes)
@@ -246,12 +250,14 @@ class _Run:
         validation: Evaluation,
         output: Path,
         chooses: bool,
+        watch: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._learner = learner
         self._alphabet = alphabet
         self._validation = validation
         self._output = output
         self._chooses = chooses  # the best epoch on validation; else keeps the last
+        self._watch = watch
 
     @property
     def done(self) -> int:
@@ -277,6 +283,8 @@ class _Run:
                 row["seconds"] = round(time.perf_counter() - started, 2)
                 self._keep(row, events)
                 bar.write(_line(row, train.epochs, self._is_best(row)), file=sys.stderr)
+                if self._watch:
+                    self._watch(row)
 
     def _epoch(self, batches: Iterator[Batch], steps: int, bar: Any) -> dict[str, float]:
         """Take an epoch's steps; return the mean of each loss over them."""

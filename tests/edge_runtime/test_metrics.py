@@ -34,6 +34,13 @@ def test_wilson_as_published(successes, n, low, high):
     assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
 
 
+def test_wilson_holds_its_own_value():
+    for n in range(1, 300):
+        for successes in {0, n // 2, n}:
+            found = wilson(successes, n)
+            assert 0 <= found.low <= found.value <= found.high <= 1
+
+
 def test_wilson_refuses_nonsense():
     with pytest.raises(ValueError, match="5 successes of 3"):
         wilson(5, 3)

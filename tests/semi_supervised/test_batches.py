@@ -147,6 +147,21 @@ def test_unlabeled_images_join_later(load, synthesizer):
     assert batch_counts(images, synthesizer, settings, half) == Counts(16, 16, 8, 4)
 
 
+def test_few_given_images_are_not_learned_by_heart(load, synthesizer):
+    images = load("data.labels_per_class=1")
+    few = len(images.labeled)
+    steps = 20
+    for most in (4, 10, 30):
+        settings = load_settings("tiny", ["train.epochs=5", f"train.most_passes={most}"])
+        counts = [batch_counts(images, synthesizer, settings, step) for step in range(steps)]
+        given = sum(count.given for count in counts)
+        assert abs(given - most * few) <= steps / 2  # whole images in each step
+        assert {count.given + count.drawn for count in counts} == {32}
+        assert batch_counts(images, None, settings, 0).given == 32  # nothing to put in their place
+    plenty = load_settings("tiny", ["train.most_passes=1000"])
+    assert batch_counts(images, synthesizer, plenty, 3) == Counts(16, 16, 8, 4)
+
+
 def test_both_views_of_an_unlabeled_image_show_it(load):
     images = load("data.labels_per_class=1")
     batch = BatchMaker(images, None, TINY).batch(0)

@@ -89,7 +89,7 @@ def test_training_goes_on_where_it_is_allowed(leaking, tmp_path, run_cli, monkey
     """The trainer is replaced: it is enough to see that it is reached, and only then."""
     from semi_supervised.training import trainer
 
-    def train(*arguments):
+    def train(*arguments, **options):
         raise InputError("reached")
 
     monkeypatch.setattr(trainer, "train", train)

@@ -476,3 +476,21 @@ def test_the_manifest_is_a_source_again(tmp_path):
         (s.path.resolve(), s.label, s.split, s.sha256) for s in found
     }
     assert sum(f.split == "unlabeled" for f in listed) == 3
+
+
+def test_budget_holds_out_the_same_for_every_seed_and_its_labels_nest():
+    found = {
+        (labels, seed): split(plain(), protocol="budget", labels_per_class=labels, seed=seed)
+        for labels in (2, 5, "all")
+        for seed in (1, 2)
+    }
+    for held_out in ("validation", "test"):
+        assert len({frozenset(of_split(one, held_out)) for one in found.values()}) == 1
+        assert of_split(found[2, 1], held_out)
+    for seed in (1, 2):
+        few, more, every = (of_split(found[n, seed], "train") for n in (2, 5, "all"))
+        assert few < more < every
+        assert few | of_split(found[2, seed], "unlabeled") == every
+    assert of_split(found[2, 1], "train") != of_split(found[2, 2], "train")
+    with pytest.raises(LabelError, match=r"each needs 3, one for training, validation and test"):
+        split(plain("ab") + plain("c", 2), protocol="budget")

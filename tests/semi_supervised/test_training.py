@@ -96,7 +96,7 @@ def test_batch_norm_uses_moving_statistics_outside_training_only():
     alone = network(x[:1]).logits.numpy()
     assert np.allclose(network(x).logits.numpy()[:1], alone, atol=1e-5)
     assert all(np.array_equal(a, v.numpy()) for a, v in zip(before, network.variables, strict=True))
-    trained = network(x, training=True, dropout_seed=tf.constant([0, 0])).logits.numpy()
+    trained = network(x, training=True, kept=network.dropout_mask(8, [0, 0])).logits.numpy()
     assert not np.allclose(trained[:1], alone, atol=1e-3)
     assert network.norms[0].mean.numpy().any()
 

@@ -1,0 +1,132 @@
+"""What the figures say, in words: every sentence follows from numbers."""
+
+from collections.abc import Sequence
+
+from semi_supervised.ablation.figures import Difference, difference
+from semi_supervised.ablation.plan import Labels, Plan
+from semi_supervised.ablation.tables import (
+    BASE,
+    Rows,
+    interval,
+    is_another,
+    labels_text,
+    points,
+)
+
+# Ingredient of a method → methods with it and without it.
+_PAIRS = {
+    "The generator (GAN)": (("sgan", BASE), ("sgan-consistency", "consistency")),
+    "Consistency": (("consistency", BASE), ("sgan-consistency", "sgan")),
+}
+
+
+def conclusions(plan: Plan, rows: Rows) -> list[str]:
+    """Sentences about methods, labels and ingredients; none about what was not run."""
+    found = [_labels(plan, rows)]
+    for name, pairs in _PAIRS.items():
+        found += [_pair(name, with_it, without, plan, rows) for with_it, without in pairs]
+    found += [_ingredients(plan, rows, labels) for labels in plan.recipe_labels]
+    found += [_gate(plan, rows, labels) for labels in plan.recipe_labels]
+    return [sentence for sentence in found if sentence]
+
+
+def comparisons(plan: Plan, rows: Rows) -> list[tuple[str, str, Labels, Difference]]:
+    """All pairs that the sentences tell of: what, against what, labels per class, difference."""
+    pairs = [
+        ((a, labels, ""), (b, labels, ""))
+        for both in _PAIRS.values()
+        for a, b in both
+        for labels in plan.labels
+    ]
+    pairs += [
+        ((plan.recipe, labels, name), (plan.recipe, labels, ""))
+        for labels in plan.recipe_labels
+        for name in plan.ingredients
+    ]
+    found = []
+    for a, b in pairs:
+        first, second = rows.get(a), rows.get(b)
+        if first is None or second is None or first.trained_as == second.trained_as:
+            continue
+        if not a[2] and (is_another(first) or is_another(second)):
+            continue  # the same trainings are in another pair
+        if (compared := difference(first, second)) is not None:
+            title = f"{a[0]} without {a[2]}" if a[2] else a[0]
+            found.append((title, b[0], a[1], compared))
+    return found
+
+
+def _labels(plan: Plan, rows: Rows) -> str:
+    """What labels are worth to the plain method."""
+    own = [(n, rows[BASE, n, ""]) for n in plan.labels if (BASE, n, "") in rows]
+    if len(own) < 2:
+        return ""
+    listed = ", ".join(f"{100 * m.accuracy.value:.1f} % with {labels_text(n)}" for n, m in own)
+    return f"**Labels.** `{BASE}` reads {listed} per class."
+
+
+def _pair(name: str, with_it: str, without: str, plan: Plan, rows: Rows) -> str:
+    own = [
+        (labels, compared)
+        for first, second, labels, compared in comparisons(plan, rows)
+        if (first, second) == (with_it, without)
+    ]
+    if not own:
+        return ""
+    listed = "; ".join(
+        f"{points(d.points.value)} ({interval(d.points)}) with {labels_text(n)}" for n, d in own
+    )
+    return f"**{name}**, `{with_it}` minus `{without}`, in points: {listed}. {_verdict(own)}"
+
+
+def _verdict(own: Sequence[tuple[Labels, Difference]]) -> str:
+    helps = [labels_text(n) for n, d in own if d.is_clear and d.points.value > 0]
+    harms = [labels_text(n) for n, d in own if d.is_clear and d.points.value < 0]
+    neither = [labels_text(n) for n, d in own if not d.is_clear]
+    parts = []
+    if helps:
+        parts.append(f"it helps with {_listed(helps)}")
+    if harms:
+        parts.append(f"it harms with {_listed(harms)}")
+    if neither:
+        parts.append(f"there is no clear difference with {_listed(neither)}")
+    text = "; ".join(parts)
+    few = [labels_text(n) for n, d in own if len(d.seeds) < 2]
+    note = f" One seed alone is no proof ({_listed(few)})." if few else ""
+    return f"{text[0].upper()}{text[1:]}.{note}"
+
+
+def _ingredients(plan: Plan, rows: Rows, labels: Labels) -> str:
+    own = [
+        (first.removeprefix(f"{plan.recipe} without "), compared)
+        for first, _, n, compared in comparisons(plan, rows)
+        if n == labels and " without " in first
+    ]
+    if not own:
+        return ""
+    own.sort(key=lambda item: item[1].points.value)
+    listed = "; ".join(
+        f"{name} {points(d.points.value)} ({interval(d.points)}"
+        f"{'' if d.is_clear else ', not clear'})"
+        for name, d in own
+    )
+    return (
+        f"**Ingredients.** What `{plan.recipe}` with {labels_text(labels)} per class gains or "
+        f"loses in points by doing without: {listed}."
+    )
+
+
+def _gate(plan: Plan, rows: Rows, labels: Labels) -> str:
+    whole = rows.get((plan.recipe, labels, ""))
+    without = rows.get((plan.recipe, labels, "negatives"))
+    if not whole or not without or whole.let_in is None or without.let_in is None:
+        return ""
+    return (
+        f"**The gate.** At a threshold that lets 95 % of the characters pass, "
+        f"{100 * whole.let_in:.1f} % of what is no character passes, too; "
+        f"{100 * without.let_in:.1f} % where no non-characters were trained on."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
