@@ -20,6 +20,7 @@ from edge_runtime.files import read_memory, sha256_of, write_json
 from quantize.__main__ import main as quantize
 from quantize.settings import load_settings as quantize_settings
 from semi_supervised.__main__ import main as semi_supervised
+from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.settings import load_settings
 
 log = logging.getLogger(__name__)
@@ -27,10 +28,6 @@ log = logging.getLogger(__name__)
 # From random weights a short training wants larger steps: the preset quick's.
 NOTHING = ("train.learning_rate=3e-3",)
 _PRUNED, _POINT = "pruned.npz", "point.json"
-
-
-class StageError(EdgeGlyphError):
-    """A stage has failed and has said why."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +59,11 @@ class Source:
         """All that a trained point depends on beside its size."""
         trained = load_settings(self.preset, [*self.settings, *more]).as_dict()
         del trained["data"]
+        negatives = self.manifest.with_name(NEGATIVES_FILE)
         return {
             "edgeglyph": __version__,
             "weights": sha256_of(self.weights),
-            "manifest": sha256_of(self.manifest),
+            "data": [sha256_of(path) for path in (self.manifest, negatives) if path.exists()],
             "train": trained,
             "quantize": quantize_settings(self.preset).as_json(),
         }
@@ -183,7 +181,7 @@ def _stage(main: Callable[[Sequence[str]], int], *arguments: str | Path) -> None
     if code == 130:
         raise KeyboardInterrupt
     if code:
-        raise StageError(f"stopped in the stage {arguments[0]}, for the reason above")
+        raise EdgeGlyphError(f"stopped in the stage {arguments[0]}, for the reason above")
 
 
 def _key(identity: dict[str, Any], size: str) -> str:
