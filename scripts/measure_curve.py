@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace) -> int:
     _write(found, options, output)
     budget = Budget(options.max_macs, options.max_us)
     if budget:
-        print(f"\n{_pick(found, budget, options.build / 'smaller')}")
+        print(f"\n{_pick(found, budget, source)}")
     return 0
 
 
@@ -157,7 +157,7 @@ def _write(found: Sequence[Measured], options: argparse.Namespace, output: Path)
     if sentence:
         print(f"\n{sentence}")
     try:
-        title = f"{options.name}, pruned; 95 % intervals"
+        title = f"{options.name}, pruned; 95 % intervals; times on {machine['processor']}"
         pictures = draw(found, title, output)
     except MissingDependencyError as error:
         log.warning("%s", error)
@@ -193,8 +193,8 @@ def _comparison(found: Sequence[Measured]) -> str:
     )
 
 
-def _pick(found: Sequence[Measured], budget: Budget, folder: Path) -> str:
-    """Copy the most accurate network within the budget; return what to tell."""
+def _pick(found: Sequence[Measured], budget: Budget, source: Source) -> str:
+    """Copy the most accurate network within the budget to smaller/; return what to tell."""
     points = [each for each in found if not each.point.from_nothing]
     if budget.us is not None and points[0].time is None:
         raise InputError("--max-us needs times: `make runtime` builds what measures them")
@@ -207,11 +207,13 @@ def _pick(found: Sequence[Measured], budget: Budget, folder: Path) -> str:
             f"{least.multiply_adds:,} multiply-adds{time}: allow more, or add a smaller share"
         )
     best = max(within, key=lambda each: (each.int8.value, -each.multiply_adds))
+    folder, trained = source.build / "smaller", best.point.folder / "training/best.npz"
     with replacing_folder(folder) as new:
         shutil.copytree(
             best.point.folder, new, ignore=lambda _, names: set(names) & set(_OWN),
             dirs_exist_ok=True,
         )  # fmt: skip
+        shutil.copyfile(trained if trained.exists() else source.weights, new / "best.npz")
     time = f", {best.time.median:.1f} µs" if best.time else ""
     return (
         f"Within {budget}: {best.point.title}, {best.multiply_adds:,} multiply-adds{time}, int8 "

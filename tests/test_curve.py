@@ -23,6 +23,7 @@ from quantize.core.pack import with_core  # noqa: E402
 from semi_supervised.data import make_data  # noqa: E402
 from semi_supervised.settings import load_settings  # noqa: E402
 from semi_supervised.training import trainer  # noqa: E402
+from semi_supervised.training.checkpoints import load_best  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 DIGITS = parse_alphabet("0123456789")
@@ -133,6 +134,8 @@ def test_what_is_made_is_not_made_again_and_a_budget_picks(script, build, curve,
         assert picked.read_bytes() == (curve / chosen / "digits.egb").read_bytes()
     assert {path: path.stat().st_mtime_ns for path in curve.glob("*/*.egb")} == made
     assert not (build / "smaller/training").exists()
+    weights = load_best(build / "smaller/best.npz")[0]  # of the network itself
+    assert list(weights.channels) == (whole if chosen == "100" else pruned)["channels"]
     before = picked.read_bytes()
     assert script.main(options(build, "--max-macs", 1000)) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]

@@ -89,6 +89,7 @@ def _panel(panel: Any, points: Sequence[Measured], at: Sequence[float], spread: 
                 ha="center", fontsize=8,
             )  # fmt: skip
     panel.set_xlim(left=0, right=1.1 * max(at))
+    panel.margins(y=0.09)  # room for the names
     panel.grid(alpha=0.3)
 
 
