@@ -5,6 +5,7 @@ import hashlib
 import json
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,21 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def folder_beside(path: Path) -> "tempfile.TemporaryDirectory[str]":
+    """Make a temporary folder beside ``path``, for what is renamed to ``path`` when it is done.
+
+    Raises
+    ------
+    InputError
+        The place cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path.parent}: cannot be written ({error.strerror})") from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from edge_runtime.errors import InputError
+from edge_runtime.files import folder_beside
 from edge_runtime.video.geometry import PlacedField
 from edge_runtime.video.reading import CellReading, Reading
 
@@ -26,11 +26,7 @@ class ReadingsFile:
         check_readings(path)
         self.path = path
         self._csv = path.suffix.lower() == ".csv"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
-        except OSError as error:
-            raise InputError(f"{path.parent}: cannot be written ({error.strerror})") from None
+        self._folder = folder_beside(path)
         self._temporary = Path(self._folder.name) / "readings"
         self._stream: IO[str] = self._temporary.open("w", encoding="utf-8", newline="\n")
         if self._csv:

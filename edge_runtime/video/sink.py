@@ -2,12 +2,12 @@
 
 import math
 import struct
-import tempfile
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 
 from edge_runtime.errors import InputError, VerificationError, VideoError
+from edge_runtime.files import folder_beside
 from edge_runtime.video.geometry import Frame
 from edge_runtime.video.opencv import load_opencv
 
@@ -37,7 +37,7 @@ class VideoSink:
             raise VideoError(
                 f"{path}: {width}×{height} pixels are odd, which only an .avi keeps here; name one"
             )
-        self._folder = _folder_beside(path)
+        self._folder = folder_beside(path)
         self._temporary = Path(self._folder.name) / f"video{suffix}"
         cv2 = load_opencv()
         # FFmpeg by way of OpenCV cuts odd sides; OpenCV's own encoder does not, but rounds rates.
@@ -113,14 +113,6 @@ def check_output(path: Path) -> None:
         raise InputError(f"{path}: videos are written as {', '.join(CODECS)}; name one of these")
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file in it")
-
-
-def _folder_beside(path: Path) -> "tempfile.TemporaryDirectory[str]":
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be written ({error.strerror})") from None
 
 
 def _set_avi_rate(path: Path, rate_hz: float) -> None:
