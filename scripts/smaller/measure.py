@@ -18,6 +18,7 @@ from edge_runtime.errors import GraphError, VerificationError
 from edge_runtime.files import sha256_of
 from edge_runtime.formats.format import Load
 from edge_runtime.labeled_images import find_labeled_images
+from edge_runtime.layers import Conv
 from edge_runtime.metrics import McNemar, Metric, mcnemar, wilson
 from edge_runtime.native import is_built
 from edge_runtime.runners import default_backend, open_runner
@@ -102,15 +103,15 @@ def _accuracy(point: Point, images: Evaluation) -> Measured:
             f"{point.bundle}: {int8.percent} of the validation images are right, not the "
             f"{100 * reported['int8']['value']:.1f} % that quantizing found; remove {point.folder}"
         )
-    before = Metric(**reported["float"])
-    *_, channels = zip(*bundle.network.output_shapes(), strict=True)
-    kept = tuple(
-        count
-        for count, layer in zip(channels, bundle.network.layers, strict=True)
-        if layer is not bundle.network.layers[-1] and hasattr(layer, "weights")
-    )
+    *channels, _ = (len(one.weights) for one in bundle.network.layers if isinstance(one, Conv))
     return Measured(
-        point, kept, bundle.network.multiply_adds, before, int8, correct, _cycles(bundle)
+        point,
+        tuple(channels),
+        bundle.network.multiply_adds,
+        Metric(**reported["float"]),
+        int8,
+        correct,
+        _cycles(bundle),
     )
 
 

@@ -120,7 +120,7 @@ def make_from_nothing(source: Source, output: Path, share: float) -> Point:
         log.info("== %s", point.title)
         pruned = point.folder / _PRUNED  # of which the shape is taken alone
         _stage(semi_supervised, "prune", *_pruning(source, share, pruned))
-        _train(source, point.folder, _channels(pruned), "--set", *NOTHING)
+        _train(source, point.folder, _channels(pruned), *_sets(NOTHING))
         _finish(source, point, point.folder / "training/best.npz", key)
     return point
 
