@@ -28,7 +28,7 @@ DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(SKIP_UNREADABLE),--skip-unreadable) \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
 	$(call settings,$(SET))
-TRAIN_SETTINGS = --preset "$(PRESET)" $(call settings,$(filter-out data.%,$(SET)))
+TRAIN_SETTINGS = --preset "$(PRESET)" $(if $(WIDTH),--width "$(WIDTH)") $(call settings,$(filter-out data.%,$(SET)))
 TRAIN_OPTIONS = $(TRAIN_SETTINGS) --output "$(OUT)" $(if $(START),--start "$(START)")
 # A DPU kernel gives int8 logits, and the vendor's quantizer knows its own rule alone.
 ROUTE ?= ours
@@ -51,7 +51,7 @@ EVALUATED = --rungs $(or $(RUNGS),all) --ladder --jobs $(or $(JOBS),1) $(if $(NO
 MAKEFLAGS += --no-builtin-rules
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware adapt adapted ablation tune boards runtime bench convert count \
+.PHONY: all help data audit train freeze quantize compile evaluate quantize-aware curve adapt adapted ablation tune boards runtime bench convert count \
 	deploy rollback host-given fuzz classify demo video draw ship scene62 fonts62 \
 	core-model core-lint simulate synth prove route test ladder robustness report check clean FORCE
 
@@ -81,6 +81,7 @@ help:
 	@echo "  make report      all figures as a page, and as JSON      $(OUT)/report/index.html"
 	@echo "  make robustness  accuracy on corrupted images, and the gate  $(OUT)/robustness/"
 	@echo "  make quantize-aware          train on through the DPU's rounding         $(OUT)/quantize-aware/"
+	@echo "  make curve [MAX_MACS=… MAX_US=…]  smaller networks: accuracy against cost, one within a budget  $(OUT)/curve/"
 	@echo "  make adapt DATA=folder       the shipped model for your symbols and crops  build/adapt/"
 	@echo "  make ablation DATA=folder    what each method and ingredient is worth (hours; goes on)   $(OUT)/ablation/"
 	@echo "  make tune        search for better settings, judged on validation     $(OUT)/tune/best.toml"
@@ -119,7 +120,10 @@ help:
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z (make adapt: those labeled)" \
 	  "FROM=$(FROM)" "the model that make adapt starts from" \
 	  "START=$(START)" "a model whose weights training begins with; empty: random ones" \
-	  "NO_BASELINE=$(NO_BASELINE)" "1 spares make adapt the training from nothing that it compares with" \
+	  "NO_BASELINE=$(NO_BASELINE)" "1 spares make adapt and make curve the training from nothing that they compare with" \
+	  "WIDTH=$(WIDTH)" "factor on the channels of every convolution, 0.25 to 4; empty: the preset's, 1" \
+	  "KEEP=$(KEEP)" "sizes for make curve, shares of the multiply-adds; empty: 0.75,0.5,0.35,0.25,0.12" \
+	  "MAX_MACS= MAX_US=" "make curve: at most so many multiply-adds, microseconds of this machine an image" \
 	  "SKIP_UNREADABLE=$(SKIP_UNREADABLE)" "1 leaves unreadable images out instead of stopping" \
 	  "ALLOW_LEAKAGE=$(ALLOW_LEAKAGE)" "1 trains although a picture is in training and held out" \
 	  "DEVICES=$(DEVICES)" "GPUs that make train uses together (1); TENSORFLOW=gpu" \
@@ -280,6 +284,16 @@ quantize-aware: $(BUNDLE)
 	@$(PY) -m quantize compile --quantized $(AWARE) --output $(AWARE)/$(NAME).egb --name $(NAME)
 	@$(PY) -m edge_runtime evaluate --bundle $(AWARE)/$(NAME).egb --against $(BUNDLE) --backend int8 \
 	  --images $(OUT)/manifest.csv --split $(HELD_OUT)
+
+# --- Smaller networks ------------------------------------------------------------------------------
+# Pruned and trained on with the preset smaller, each size in a folder of its own. Times are measured
+# where the native program can be built.
+
+curve: $(OUT)/training/result.json
+	@! command -v "$(CXX)" >/dev/null || $(PY) scripts/build_runtime.py host $(if $(CXX_GIVEN),--cxx "$(CXX_GIVEN)") >&2
+	@$(PY) scripts/measure_curve.py --build "$(OUT)" --name "$(NAME)" $(if $(KEEP),--keep "$(KEEP)") \
+	  $(if $(NO_BASELINE),--compare 0) $(call settings,$(filter train.%,$(SET))) \
+	  $(if $(MAX_MACS),--max-macs "$(MAX_MACS)") $(if $(MAX_US),--max-us "$(MAX_US)")
 
 # --- Another alphabet, other crops ---------------------------------------------------------------
 # The stages above with the preset adapt, begun with a trained model, in a folder of their own.
@@ -489,7 +503,7 @@ check: | $(INSTALLED)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/mypy
-	@MYPYPATH=scripts $(VENV)/bin/mypy -p deployment -m deploy
+	@MYPYPATH=scripts $(VENV)/bin/mypy -p deployment -m deploy -p smaller -m measure_curve
 	@$(VENV)/bin/clang-format --dry-run --Werror --style=file:edge_runtime/cpp/.clang-format $(CPP_FILES)
 	@$(VENV)/bin/shellcheck -x scripts/*.sh scripts/*/*.sh .ci/run
 

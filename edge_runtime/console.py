@@ -23,6 +23,7 @@ _COMMANDS = {
     "data": ("semi_supervised", "find or draw characters and split them"),
     "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
     "train": ("semi_supervised", "train the semi-supervised GAN"),
+    "prune": ("semi_supervised", "take the least worthy channels out of a trained network"),
     "freeze": ("semi_supervised", "export the trained network"),
     "quantize": ("quantize", "turn a frozen network into integers"),
     "check": ("quantize", "say which operators of a network a DPU runs"),

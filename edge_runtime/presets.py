@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_runtime.errors import SettingsError
 
-PRESETS = ("tiny", "quick", "full", "adapt")
+PRESETS = ("tiny", "quick", "full", "adapt", "smaller")
 
 
 def read_preset(package: str, preset: str) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from edge_runtime.tensorflow_import import import_tensorflow
 from semi_supervised.ablation import command as ablation_command
 from semi_supervised.adapt import command as adapt_command
 from semi_supervised.audit import command as audit_command
+from semi_supervised.pruning import command as prune_command
 from semi_supervised.settings import PROTOCOLS, Settings, load_settings
 from semi_supervised.sources import (
     SYNTHETIC,
@@ -66,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_start(train)
     train.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="MODEL",
+        help="learn the answers of this model, too; its folder or best.npz, of the same alphabet",
+    )
+    train.add_argument(
         "--quantize-aware",
         type=Path,
         metavar="QUANTIZATION.json",
@@ -78,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
         "adapt", help="tell what an adapted model has gained over the one that it started from"
     )
     adapt_command.add_options(adapt)
+
+    prune = commands.add_parser("prune", help="take the least worthy channels out of a network")
+    prune_command.add_options(prune)
 
     ablation = commands.add_parser(
         "ablation", help="measure what each method and ingredient is worth, by many trainings"
@@ -173,6 +183,11 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="begin with the weights of this model's folder or best.npz, of any alphabet",
     )
+    parser.add_argument(
+        "--width",
+        metavar="FACTOR",
+        help="times as many channels in every convolution, 0.25 to 4 (default: the preset's, 1)",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +214,8 @@ def _run(options: argparse.Namespace) -> int:
         return audit_command.run(options)
     if options.command == "adapt":
         return adapt_command.run(options)
+    if options.command == "prune":
+        return prune_command.run(options)
     if options.command == "ablation":
         return ablation_command.run(options)
     if options.command == "synth":
@@ -208,7 +225,7 @@ def _run(options: argparse.Namespace) -> int:
 
         print(freeze(options.weights, options.manifest, options.output).table())
         return 0
-    settings = load_settings(options.preset, [*options.set, *_data_overrides(options)])
+    settings = load_settings(options.preset, [*options.set, *_overrides(options)])
     if options.command == "stamp":
         text = _stamp(options, settings)
         if not options.file.exists() or options.file.read_text("utf-8") != text:
@@ -248,6 +265,7 @@ def _run(options: argparse.Namespace) -> int:
         options.workers,
         options.start,
         options.quantize_aware,
+        options.teacher,
         devices=options.devices,
     )
     print(
@@ -293,10 +311,11 @@ def _stamp(options: argparse.Namespace, settings: Settings) -> str:
     )
 
 
-def _data_overrides(options: argparse.Namespace) -> list[str]:
+def _overrides(options: argparse.Namespace) -> list[str]:
     """Options of their own that stand for a setting, as ``--set`` takes them."""
-    given = {key: getattr(options, key, None) for key in ("protocol", "labels_per_class")}
-    return [f"data.{key}={value}" for key, value in given.items() if value is not None]
+    keys = ("data.protocol", "data.labels_per_class", "train.width")
+    given = {key: getattr(options, key.partition(".")[2], None) for key in keys}
+    return [f"{key}={value}" for key, value in given.items() if value is not None]
 
 
 if __name__ == "__main__":

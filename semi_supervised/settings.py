@@ -121,6 +121,7 @@ class TrainSettings:
     method: str = "sgan-consistency"  # one of METHODS
     seed: int = 1
     width: float = 1.0  # of the network: factor on the channels of every convolution
+    channels: tuple[int, ...] = ()  # of every convolution; empty: as width says
 
     # Schedule. An epoch is a fixed number of steps, whatever the data's size.
     epochs: int = 20
@@ -322,7 +323,8 @@ def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
             raise SettingsError(f"{where}: no setting {key!r}; there are {', '.join(near)}")
         default = defaults[key]
         if isinstance(default, tuple):
-            given[key] = _names(value, f"{where}: {key}")
+            read = _counts if key == "channels" else _names
+            given[key] = read(value, f"{where}: {key}")
             continue
         fits = (
             type(value) is type(default)
@@ -334,6 +336,15 @@ def _build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
                 f"{where}: {key} must be of type {type(default).__name__}, not {value!r}"
             )
     return kind(**given)
+
+
+def _counts(value: Any, where: str) -> tuple[int, ...]:
+    """Read a list of whole numbers, or a text of them with commas between."""
+    counts = value.split(",") if isinstance(value, str) else value
+    try:
+        return tuple(int(str(count)) for count in counts)
+    except (TypeError, ValueError):
+        raise SettingsError(f"{where} must be whole numbers with commas, not {value!r}") from None
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:

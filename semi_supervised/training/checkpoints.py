@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from edge_runtime.alphabet import Alphabet
-from edge_runtime.errors import InputError
+from edge_runtime.errors import InputError, SettingsError
 from edge_runtime.files import replacing, sha256_of, write_text
-from semi_supervised.training.networks import Discriminator
+from semi_supervised.training.networks import Discriminator, widened
 
 log = logging.getLogger(__name__)
 
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, SettingsError)
 
 
 def save_checkpoint(path: Path, variables: Mapping[str, tf.Variable]) -> None:
@@ -41,9 +41,9 @@ def restore_checkpoint(path: Path, variables: Mapping[str, tf.Variable]) -> None
 
 
 def save_best(path: Path, network: Discriminator, alphabet: Alphabet, epoch: int) -> None:
-    """Save a discriminator with its alphabet."""
+    """Save a discriminator with its alphabet and its layers' channels."""
     arrays = {f"{i:02d}": v.numpy() for i, v in enumerate(network.variables)}
-    meta = {"alphabet": list(alphabet.symbols), "epoch": epoch, "width": network.width}
+    meta = {"alphabet": list(alphabet.symbols), "epoch": epoch, "channels": network.channels}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     _save_arrays(path, arrays)
 
@@ -54,7 +54,9 @@ def load_best(path: Path) -> tuple[Discriminator, Alphabet, str]:
         with path.open("rb") as stream, np.load(stream) as arrays:
             meta = json.loads(bytes(arrays["meta"]))
             alphabet = Alphabet(tuple(meta["alphabet"]))
-            network = Discriminator(len(alphabet), 0.0, 0, meta.get("width", 1.0))
+            # Older files tell a factor on all layers' channels.
+            channels = meta.get("channels") or widened(meta.get("width", 1.0))
+            network = Discriminator(len(alphabet), 0.0, 0, channels)
             for i, variable in enumerate(network.variables):
                 variable.assign(arrays[f"{i:02d}"])
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from edge_runtime.errors import SettingsError
 from semi_supervised.training.fake_quantization import FakeQuantizer, LayerNames
 
 BATCH_NORM_EPSILON = 1e-3
@@ -25,13 +26,15 @@ CONVOLUTIONS = (
     (128, 1, "SAME"),
     (128, 1, "VALID"),
 )
+CHANNELS = tuple(channels for channels, _, _ in CONVOLUTIONS)
 
 
 @dataclass(frozen=True)
 class Outputs:
     """What the discriminator computes.
 
-    logits : float32 [N, classes];  features : float32 [N, 128], the pooled map before dropout
+    logits : float32 [N, classes]
+    features : float32 [N, channels of the last convolution], the pooled map before dropout
     """
 
     logits: tf.Tensor
@@ -91,25 +94,37 @@ class BatchNorm(tf.Module):
 class Discriminator(tf.Module):
     """Classifier and discriminator in one: as many logits as classes, the class "fake" is implied.
 
-    About 450,000 weights and 7.2 million multiply-adds for 62 classes.
+    About 450,000 weights and 7.2 million multiply-adds for 62 classes with `CHANNELS`.
     """
 
-    def __init__(self, classes: int, dropout: float, seed: int, width: float = 1.0) -> None:
-        """Start with random weights; ``width`` is a factor on the channels of every layer."""
+    def __init__(
+        self, classes: int, dropout: float, seed: int, channels: Sequence[int] = CHANNELS
+    ) -> None:
+        """Start with random weights; ``channels`` has the outputs of every convolution.
+
+        Raises
+        ------
+        SettingsError
+            Another number of convolutions, or one without outputs.
+        """
         super().__init__("discriminator")
+        if len(channels) != len(CONVOLUTIONS) or min(channels) < 1:
+            raise SettingsError(
+                f"channels {','.join(map(str, channels))}: the network has {len(CONVOLUTIONS)} "
+                "convolutions, each with a channel or more"
+            )
         self.dropout = dropout
-        self.width = width
+        self.channels = tuple(channels)
         self.kernels: list[tf.Variable] = []
         self.norms: list[BatchNorm] = []
-        channels = 1
-        for i, (standard, _, _) in enumerate(CONVOLUTIONS):
-            outputs = round(standard * width)
-            kernel = _he_normal([3, 3, channels, outputs], [seed, i])
+        inputs = 1
+        for i, outputs in enumerate(self.channels):
+            kernel = _he_normal([3, 3, inputs, outputs], [seed, i])
             self.kernels.append(tf.Variable(kernel, name=f"{_numbered('conv2d', i)}/kernel"))
             self.norms.append(BatchNorm(outputs, _numbered("batch_normalization", i)))
-            channels = outputs
+            inputs = outputs
         self.dense_kernel = tf.Variable(
-            _he_normal([channels, classes], [seed, 99]) * 0.5, name="dense/kernel"
+            _he_normal([inputs, classes], [seed, 99]) * 0.5, name="dense/kernel"
         )
         self.dense_bias = tf.Variable(tf.zeros([classes]), name="dense/bias")
 
@@ -198,6 +213,11 @@ class Generator(tf.Module):
                 )
                 x = tf.nn.conv2d(x, kernel, 1, "SAME")
             return tf.tanh(x + self.bias)
+
+
+def widened(width: float, channels: Sequence[int] = CHANNELS) -> tuple[int, ...]:
+    """Channels of a network with ``width`` times as many in every convolution."""
+    return tuple(round(width * count) for count in channels)
 
 
 def _he_normal(shape: Sequence[int], seed: Sequence[int]) -> tf.Tensor:

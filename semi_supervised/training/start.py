@@ -38,13 +38,14 @@ class Start:
         Raises
         ------
         InputError
-            The networks are not of one width.
+            The networks have not the same channels.
         """
         own = self.network
-        if own.width != target.width:
+        if own.channels != target.channels:
+            mine, wanted = (",".join(map(str, n.channels)) for n in (own, target))
             raise InputError(
-                f"{self.path}: has width {own.width:g}, but a network of width {target.width:g} is "
-                f"to be trained; set train.width={own.width:g}, or start from another model"
+                f"{self.path}: has channels {mine}, but a network with {wanted} is to be trained; "
+                f"set train.channels={mine}, or start from another model"
             )
         last = (own.dense_kernel.ref(), own.dense_bias.ref())
         for mine, theirs in zip(own.variables, target.variables, strict=True):

@@ -30,7 +30,7 @@ from semi_supervised.training.losses import (
     loss_real,
     sharpen,
 )
-from semi_supervised.training.networks import LATENT, Discriminator, Generator
+from semi_supervised.training.networks import LATENT, Discriminator, Generator, widened
 from semi_supervised.training.replicas import Replicas
 
 _ANSWERS_DECAY = 0.99  # of the mean of answers for unlabeled images: some 100 steps
@@ -66,8 +66,9 @@ class Learner(tf.Module):
         self._fake = fake
         self._replicas = replicas or Replicas()
         self._expected = tf.constant(expected, tf.float32)
-        self.discriminator = Discriminator(classes, train.dropout, train.seed, train.width)
-        self.averaged = Discriminator(classes, 0.0, train.seed, train.width)
+        channels = train.channels or widened(train.width)
+        self.discriminator = Discriminator(classes, train.dropout, train.seed, channels)
+        self.averaged = Discriminator(classes, 0.0, train.seed, channels)
         self.optimizer = keras.optimizers.AdamW(
             train.learning_rate, weight_decay=train.weight_decay, beta_1=0.9
         )

@@ -36,6 +36,7 @@ from semi_supervised.settings import (
     TrainSettings,
 )
 from semi_supervised.sheets import write_png
+from semi_supervised.sources import find_weights
 from semi_supervised.synthesis import Synthesizer
 from semi_supervised.training.batches import Batch, batch_counts, make_batches
 from semi_supervised.training.checkpoints import (
@@ -55,7 +56,7 @@ from semi_supervised.training.images import (
     load_evaluation,
     load_training_images,
 )
-from semi_supervised.training.networks import LATENT
+from semi_supervised.training.networks import LATENT, Discriminator, widened
 from semi_supervised.training.replicas import Replicas, check_shares
 from semi_supervised.training.start import Start, read_start
 from semi_supervised.training.step import Learner
@@ -80,6 +81,7 @@ def train(
     workers: int | None = None,
     start: Path | None = None,
     quantization: Path | None = None,
+    teacher: Path | None = None,
     watch: Callable[[dict[str, Any]], None] | None = None,
     devices: int = 1,
 ) -> TrainResult:
@@ -88,10 +90,11 @@ def train(
     ``workers`` processes prepare the batches, by default one a core; their number changes nothing
     in the result. ``start`` is a model's folder or ``best.npz``, of this alphabet or another, whose
     weights are the first ones. ``quantization`` is a ``quantization.json`` of the start: the
-    network is rounded at its fix points in training and validation, as the DPU does. ``watch`` is
-    called with each epoch's figures once these are on disk; what it raises ends the training. Of
-    several ``devices`` each learns from its share of every batch, to the same result but for
-    rounding.
+    network is rounded at its fix points in training and validation, as the DPU does. ``teacher`` is
+    a model like ``start``, of this alphabet, whose answers are learned; none is trained then.
+    ``watch`` is called with each epoch's figures once these are on disk; what it raises ends the
+    training. Of several ``devices`` each learns from its share of every batch, to the same result
+    but for rounding.
 
     Writes into ``output``: ``best.npz`` (averaged weights of the best epoch on validation; of
     the last epoch where held-out images are to measure, not to choose: protocols few and budget),
@@ -105,7 +108,8 @@ def train(
     ------
     InputError
         The manifest or an image of it is missing or changed; a checkpoint is damaged; a start
-        that is missing, damaged or of another width; a quantization without a start.
+        or teacher that is missing, damaged, of other channels or symbols; a quantization without
+        a start.
     EdgeGlyphError
         The losses became infinite.
     """
@@ -113,12 +117,14 @@ def train(
         raise InputError("training for a quantization goes on from its network: name that as start")
     given: dict[str, Any] = {"start": start, "quantization": quantization, "watch": watch}
     given["devices"] = devices
-    if not settings.teacher.epochs:
-        return _train(manifest, output, settings, workers, **given)
-    folder = output.with_name(f"{output.name}-teacher")
-    teacher = _train(manifest, folder, _settings_of_teacher(settings), workers, devices=devices)
-    log.info("teacher: %.2f %% on validation", 100 * teacher.best_accuracy)
-    return _train(manifest, output, settings, workers, teacher=teacher.weights, **given)
+    if teacher:
+        teacher = find_weights(teacher)
+    elif settings.teacher.epochs:
+        folder = output.with_name(f"{output.name}-teacher")
+        trained = _train(manifest, folder, _settings_of_teacher(settings), workers, devices=devices)
+        log.info("teacher: %.2f %% on validation", 100 * trained.best_accuracy)
+        teacher = trained.weights
+    return _train(manifest, output, settings, workers, teacher=teacher, **given)
 
 
 def _settings_of_teacher(settings: Settings) -> Settings:
@@ -128,6 +134,7 @@ def _settings_of_teacher(settings: Settings) -> Settings:
         method=WITHOUT_GENERATOR[settings.train.method],
         epochs=settings.teacher.epochs,
         width=settings.train.width * settings.teacher.width,
+        channels=widened(settings.teacher.width, settings.train.channels),
         pretrain_epochs=min(settings.train.pretrain_epochs, settings.teacher.epochs - 1),
     )
     return replace(settings, train=train, teacher=TeacherSettings())
@@ -171,7 +178,7 @@ def _train(
             validation = load_evaluation(manifest, alphabet, "validation")
             kind = settings.train.drawn_frequencies
             expected = expected_frequencies(alphabet, kind, images.natural_labels)
-            network = load_best(teacher)[0] if teacher else None
+            network = _read_teacher(teacher, alphabet) if teacher else None
             fake = FakeQuantizer.read(quantization) if quantization else None
             with replicas.scope():
                 learner = Learner(settings, expected, network, fake, replicas)
@@ -208,6 +215,13 @@ def _start(learner: Learner, start: Start, alphabet: Alphabet) -> None:
         len(start.shared(alphabet)),
         len(alphabet),
     )
+
+
+def _read_teacher(path: Path, alphabet: Alphabet) -> Discriminator:
+    network, own, _ = load_best(path)
+    if own != alphabet:
+        raise InputError(f"{path}: cannot teach, for its symbols are not those to be learned")
+    return network
 
 
 def _describe(

@@ -38,7 +38,7 @@ from semi_supervised.training.checkpoints import (  # noqa: E402
     set_aside_if_different,
 )
 from semi_supervised.training.images import load_training_images  # noqa: E402
-from semi_supervised.training.networks import Discriminator  # noqa: E402
+from semi_supervised.training.networks import Discriminator, widened  # noqa: E402
 from semi_supervised.training.start import read_start  # noqa: E402
 from tests.conftest import draw_character  # noqa: E402
 
@@ -349,10 +349,10 @@ def test_a_start_that_is_missing_damaged_or_of_another_width_is_refused(adapted,
     torn.write_bytes((start / "best.npz").read_bytes()[:5000])
     with pytest.raises(InputError, match="damaged weights"):
         read_start(tmp_path)
-    wide = Discriminator(10, 0.0, 0, 2.0)
+    wide = Discriminator(10, 0.0, 0, widened(2.0))
     save_best(tmp_path / "wide/best.npz", wide, parse_alphabet("0123456789"), 1)
     before = sorted(adapted.rglob("*"))
-    with pytest.raises(InputError, match="has width 2, but a network of width 1"):
+    with pytest.raises(InputError, match=r"has channels 128,.* but a network with 64,64"):
         trainer.train(adapted / "manifest.csv", tmp_path / "t", SETTINGS, 0, tmp_path / "wide")
     assert sorted(adapted.rglob("*")) == before
     code = command_line.main(

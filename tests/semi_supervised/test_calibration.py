@@ -22,7 +22,7 @@ import_tensorflow()
 from semi_supervised.freeze import freeze  # noqa: E402
 from semi_supervised.training.checkpoints import save_best  # noqa: E402
 from semi_supervised.training.images import load_evaluation, load_negatives  # noqa: E402
-from semi_supervised.training.networks import Discriminator  # noqa: E402
+from semi_supervised.training.networks import Discriminator, widened  # noqa: E402
 
 DIGITS = parse_alphabet("0123456789")
 
@@ -93,7 +93,7 @@ def test_the_threshold_is_of_scores_at_that_temperature():
 def stage(tmp_path_factory):
     """A folder with untrained weights, a manifest of validation images, and negatives."""
     folder = tmp_path_factory.mktemp("stage")
-    save_best(folder / "best.npz", Discriminator(len(DIGITS), 0.0, 3, 0.125), DIGITS, 1)
+    save_best(folder / "best.npz", Discriminator(len(DIGITS), 0.0, 3, widened(0.125)), DIGITS, 1)
     rows = []
     for i in range(40):
         path = folder / f"{i}.png"

@@ -1,0 +1,1 @@
+"""Parts of scripts/measure_curve.py: networks of several sizes, made, measured and shown."""
