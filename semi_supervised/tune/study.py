@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _PARTS = 10  # of a training, after each of which a trial may be pruned
 _HEARTBEAT_SECONDS = 60  # a trial that is silent for three of these has died
 _ATTEMPTS = 5  # to be the one who makes the tables of an empty database
+_WAITS = 50  # of a tenth of a second, for another process to say what its new study is about
 _STARTUP = 6  # trials before the search is led by them, and before any is pruned
 _WARMUP = 2  # tenths of a training that no trial is judged by
 
@@ -72,11 +73,9 @@ def open_study(search: Search, url: str) -> optuna.Study:
     try:
         with warnings.catch_warnings():  # heartbeats and liars: called experimental for years
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study = optuna.create_study(
+            study, begun_here = _create_or_load(
                 study_name=search.name,
                 storage=_storage(url),
-                direction="maximize",
-                load_if_exists=True,
                 # A liar takes running trials for bad ones, so that nobody tries the same again.
                 sampler=optuna.samplers.TPESampler(n_startup_trials=_STARTUP, constant_liar=True),
                 pruner=optuna.pruners.MedianPruner(_STARTUP, _WARMUP),
@@ -90,7 +89,7 @@ def open_study(search: Search, url: str) -> optuna.Study:
         reason = (str(error.__cause__ or error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{_shown(url)}: cannot be used as a study's storage: {reason}") from None
     identity = search.identity()
-    if "identity" not in study.user_attrs:
+    if begun_here or not _has_identity(study):
         point = point_of(search.base, search.space)
         if point is not None:
             study.enqueue_trial(point, skip_if_exists=True)
@@ -103,6 +102,23 @@ def open_study(search: Search, url: str) -> optuna.Study:
                 "--study"
             )
     return study
+
+
+def _create_or_load(**options: Any) -> tuple[optuna.Study, bool]:
+    """Tell also whether it was created: by one process alone, however many begin at once."""
+    try:
+        return optuna.create_study(direction="maximize", **options), True
+    except optuna.exceptions.DuplicatedStudyError:
+        return optuna.load_study(**options), False
+
+
+def _has_identity(study: optuna.Study) -> bool:
+    """Wait a little for the process that creates the study, which may also have died before."""
+    for _ in range(_WAITS):
+        if "identity" in study.user_attrs:
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,6 +186,22 @@ def test_everybody_on_a_study_means_the_same(search, tmp_path):
     with pytest.raises(SettingsError, match="has another manifest; name a new one with --study"):
         open_study(search, url)
     open_study(replace(search, name="another"), url)
+
+
+def test_a_study_that_another_process_is_beginning_gets_one_first_point(search, tmp_path):
+    begun = optuna.create_study(study_name="study", storage=sqlite(tmp_path), direction="maximize")
+    later = threading.Timer(0.5, begun.set_user_attr, ["identity", search.identity()])
+    later.start()
+    assert open_study(search, sqlite(tmp_path)).trials == []  # whoever began it sees to that
+    later.join()
+
+
+def test_a_study_whose_beginner_died_is_begun_again(search, tmp_path, monkeypatch):
+    monkeypatch.setattr("semi_supervised.tune.study._WAITS", 2)
+    optuna.create_study(study_name="study", storage=sqlite(tmp_path), direction="maximize")
+    study = open_study(search, sqlite(tmp_path))
+    assert len(study.trials) == 1
+    assert study.user_attrs["identity"] == search.identity()
 
 
 def test_a_storage_that_is_none_gets_one_line_without_its_password(search, tmp_path):
