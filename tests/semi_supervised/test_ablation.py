@@ -87,7 +87,7 @@ def test_the_shipped_plan_is_the_table_that_the_documents_promise():
     assert set(plan.without) >= {"synthesis", "negatives", "teacher", "averaging", "augmentation"}
     assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
     steps = {plan.settings_of(cell, unlabeled=True).train.steps for cell in cells}
-    assert steps == {3000}  # all the same, of at most 8 minutes
+    assert steps == {1800}  # all the same, of at most 8 minutes
     assert plan.data_settings().data.protocol == "budget"
 
 
