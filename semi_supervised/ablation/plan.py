@@ -1,14 +1,13 @@
 """Which trainings an ablation is made of, and in which order."""
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from edge_runtime.errors import SettingsError
+from edge_runtime.presets import read_toml
 from semi_supervised.settings import METHODS, Settings, load_settings
 
 Labels = int | Literal["all"]
@@ -105,17 +104,7 @@ def read_plan(path: Path | None = None) -> Plan:
         No such file, no TOML, an unknown key or a value that a setting cannot have.
     """
     where = str(path) if path else "ablation.toml"
-    try:
-        text = (
-            path.read_text("utf-8")
-            if path
-            else (resources.files("semi_supervised.ablation") / "ablation.toml").read_text("utf-8")
-        )
-        tables = tomllib.loads(text)
-    except OSError as error:
-        raise SettingsError(f"{where}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{where}: not a TOML file ({error})") from None
+    tables = read_toml(path, "semi_supervised.ablation", "ablation.toml")
     unknown = sorted(set(tables) - {"plan", "settings", "without"})
     if unknown:
         raise SettingsError(f"{where}: no table [{unknown[0]}]; there are plan, settings, without")

@@ -1,13 +1,12 @@
 """The search space: which settings may be what, and the settings that a point of it stands for."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from edge_runtime.errors import SettingsError
+from edge_runtime.presets import read_toml
 from semi_supervised.settings import AugmentSettings, Settings, TrainSettings
 
 BATCH: Final = "batch"
@@ -64,17 +63,7 @@ def read_space(path: Path | None, base: Settings) -> Space:
         No such file, no TOML, a setting that is none or that is no number, an empty range.
     """
     where = str(path) if path else "space.toml"
-    try:
-        text = (
-            path.read_text("utf-8")
-            if path
-            else (resources.files("semi_supervised.tune") / "space.toml").read_text("utf-8")
-        )
-        tables = tomllib.loads(text)
-    except OSError as error:
-        raise SettingsError(f"{where}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{where}: not a TOML file ({error})") from None
+    tables = read_toml(path, "semi_supervised.tune", "space.toml")
     unused: list[str] = [] if base.train.has_generator else [*_OF_GENERATOR]
     unused += [] if base.train.has_consistency else _OF_CONSISTENCY
     space = {name: _range(name, table, where) for name, table in tables.items()}
