@@ -15,11 +15,11 @@ from edge_runtime.labeled_images import LabeledImage
 from semi_supervised.settings import DataSettings
 from semi_supervised.splits.deal import deal_numbers, deal_shares
 from semi_supervised.splits.labels import limit_labels
-from semi_supervised.splits.manifest import write_manifest
+from semi_supervised.splits.manifest import images_digest, write_manifest
 from semi_supervised.splits.protocols import DRAWN, Roles, assign_roles
 from semi_supervised.splits.units import Unit, conflicting, group_images, make_units
 
-__all__ = ["DRAWN", "SPLITS", "Splits", "split_images", "write_manifest"]
+__all__ = ["DRAWN", "SPLITS", "Splits", "images_digest", "split_images", "write_manifest"]
 
 SPLITS = ("train", "unlabeled", "validation", "test", "excluded")
 _HELD_OUT = ("validation", "test")

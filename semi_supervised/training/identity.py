@@ -8,9 +8,10 @@ from edge_runtime.files import sha256_of
 from semi_supervised.data import chooses_epoch, read_alphabet
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.settings import Settings
+from semi_supervised.splits import images_digest
 from semi_supervised.synthesis import Synthesizer, synthesizer_if_possible
 
-_SCHEMA = 2
+_SCHEMA = 3
 
 Identity = dict[str, Any]
 
@@ -40,14 +41,19 @@ def training_identity(
     InputError
         What `make data` writes beside the manifest is missing or damaged.
     """
-    files = {"manifest": manifest, "negatives": manifest.with_name(NEGATIVES_FILE)}
-    read = {name: path for name, path in {**files, **(others or {})}.items() if path}
+    tables = {"manifest": manifest, "negatives": manifest.with_name(NEGATIVES_FILE)}
     identity: Identity = {
         "schema": _SCHEMA,
         "drawing": synthesizer.identity if synthesizer else None,
         "alphabet": list(read_alphabet(manifest).symbols),
         "settings": {k: v for k, v in settings.as_dict().items() if k != "data"},
-    } | {f"{name}_sha256": sha256_of(path) for name, path in read.items() if path.exists()}
+    }
+    for name, path in tables.items():
+        if path.exists():
+            identity[f"{name}_images_sha256"] = images_digest(path)
+    for name, other in (others or {}).items():
+        if other and other.exists():
+            identity[f"{name}_sha256"] = sha256_of(other)
     if not chooses_epoch(manifest):
         identity["keeps"] = "last epoch"
     return identity

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import InputError, MissingDependencyError, SettingsError
-from edge_runtime.files import sha256_of
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.settings import Settings
+from semi_supervised.splits import images_digest
 from semi_supervised.tune.space import Space, point_of, settings_at
 
 try:
@@ -56,7 +56,7 @@ class Search:
         identity = {
             "base": tables,
             "space": {name: vars(one) for name, one in self.space.items()},
-        } | {f"{name}_sha256": sha256_of(p) for name, p in files.items() if p.exists()}
+        } | {f"{name}_images_sha256": images_digest(p) for name, p in files.items() if p.exists()}
         found: dict[str, Any] = json.loads(json.dumps(identity))
         return found
 
@@ -96,7 +96,7 @@ def open_study(search: Search, url: str) -> optuna.Study:
         study.set_user_attr("identity", identity)
     for key, value in study.user_attrs["identity"].items():
         if value != identity.get(key):
-            what = key.removesuffix("_sha256")
+            what = key.removesuffix("_images_sha256")
             raise SettingsError(
                 f"study {search.name!r} in {_shown(url)} has another {what}; name a new one with "
                 "--study"

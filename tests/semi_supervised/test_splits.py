@@ -1,4 +1,3 @@
-import csv
 import random
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -12,7 +11,7 @@ from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
 from edge_runtime.errors import LabelError
 from edge_runtime.labeled_images import LabeledImage, find_labeled_images
 from semi_supervised.settings import PROTOCOLS, DataSettings
-from semi_supervised.splits import SPLITS, split_images, write_manifest
+from semi_supervised.splits import SPLITS, split_images
 from semi_supervised.splits.kaggle import official_name, training_half
 
 ABC = parse_alphabet("abc")
@@ -452,30 +451,6 @@ def test_every_protocol_of_the_settings_is_known():
         assert {s for s in SPLITS if found.resolved["per_class"][s]} == {
             i.split for i in found.images
         }
-
-
-def test_the_manifest_is_a_source_again(tmp_path):
-    rows = []
-    for c in "abc":
-        for i in range(4):
-            path = tmp_path / f"{c}, {i}.png"
-            path.write_bytes(b"x")
-            rows.append(LabeledImage(path, c, "scene", sha256=f"{c}{i}"))
-    found = split_images(rows, ABC, DataSettings(labels_per_class=1)).images
-    write_manifest(tmp_path / "out/manifest.csv", found)
-    write_manifest(tmp_path / "out/again.csv", reversed(found))
-    assert (tmp_path / "out/manifest.csv").read_bytes() == (tmp_path / "out/again.csv").read_bytes()
-    with (tmp_path / "out/manifest.csv").open() as stream:
-        assert next(csv.reader(stream)) == ["file", "label", "split", "source", "sha256"]
-    listed = [
-        image
-        for name in ("train", "unlabeled", "validation", "test")
-        for image in find_labeled_images(tmp_path / "out/manifest.csv", ABC, name)
-    ]
-    assert {(f.path.resolve(), f.label, f.split, f.sha256) for f in listed} == {
-        (s.path.resolve(), s.label, s.split, s.sha256) for s in found
-    }
-    assert sum(f.split == "unlabeled" for f in listed) == 3
 
 
 def test_budget_holds_out_the_same_for_every_seed_and_its_labels_nest():

@@ -199,7 +199,7 @@ def test_training_leaves_its_files(trained):
     assert (trained / "generated/epoch-002.png").exists()
     result = json.loads((trained / "result.json").read_text())
     assert result["best"]["validation_accuracy"] == max(r["validation_accuracy"] for r in rows)
-    assert len(result["manifest_sha256"]) == 64
+    assert len(result["manifest_images_sha256"]) == 64
 
 
 def test_killed_and_resumed_training_is_the_uninterrupted_one(data, trained, tmp_path, monkeypatch):
