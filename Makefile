@@ -432,7 +432,7 @@ ablation: | $(INSTALLED)
 	  $(if $(ABLATED_BESIDE),--photographs "$(ABLATED_BESIDE)") $(if $(CACHE),--cache "$(CACHE)") \
 	  $(if $(ALPHABET),--alphabet "$(ALPHABET)") $(if $(PLAN),--plan "$(PLAN)") $(if $(JOBS),--jobs $(JOBS)) \
 	  $(foreach one,$(ONLY),--only "$(one)") $(if $(RENEW),--renew) $(if $(LIST),--list) \
-	  $(if $(REPORT_ONLY),--report-only) $(if $(DOCS),--document docs/ablation.md --document README.md)
+	  $(if $(REPORT_ONLY),--report-only) $(if $(DOCS),--document docs/ablation.md --document docs/training.md --document README.md)
 
 # Around PRESET and SET, on the training and validation images of `make data`.
 tune: $(OUT)/manifest.csv

@@ -55,7 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE.md",
-        help="write the tables between its markers, too, and the plots into a folder of its name",
+        help="write the tables between its markers, too, and the plots into ablation/ beside it",
     )
     parser.add_argument("--output", type=Path, default=Path("build/ablation"), metavar="DIR")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from semi_supervised.ablation.figures import Difference, difference
+from semi_supervised.ablation.figures import Difference, difference, together
 from semi_supervised.ablation.plan import Labels, Plan
 from semi_supervised.ablation.tables import (
     BASE,
@@ -76,7 +76,8 @@ def _pair(name: str, with_it: str, without: str, plan: Plan, rows: Rows) -> str:
     listed = "; ".join(
         f"{points(d.points.value)} ({interval(d.points)}) with {labels_text(n)}" for n, d in own
     )
-    return f"**{name}**, `{with_it}` minus `{without}`, in points: {listed}. {_verdict(own)}"
+    sentence = f"**{name}**, `{with_it}` minus `{without}`, in points: {listed}. {_verdict(own)}"
+    return f"{sentence}{_together([compared for _, compared in own])}"
 
 
 def _verdict(own: Sequence[tuple[Labels, Difference]]) -> str:
@@ -94,6 +95,18 @@ def _verdict(own: Sequence[tuple[Labels, Difference]]) -> str:
     few = [labels_text(n) for n, d in own if len(d.seeds) < 2]
     note = f" One seed alone is no proof ({_listed(few)})." if few else ""
     return f"{text[0].upper()}{text[1:]}.{note}"
+
+
+def _together(own: Sequence[Difference]) -> str:
+    """All numbers of labels taken together: more pairs of trainings than any of them has."""
+    if len(own) < 2:
+        return ""
+    pairs, all_of_them = sum(len(d.seeds) for d in own), together(own)
+    clear = "" if all_of_them.low > 0 or all_of_them.high < 0 else ", not clear"
+    return (
+        f" All {pairs} pairs of trainings together: {points(all_of_them.value)} "
+        f"({interval(all_of_them)}{clear})."
+    )
 
 
 def _ingredients(plan: Plan, rows: Rows, labels: Labels) -> str:

@@ -24,8 +24,10 @@ from semi_supervised.ablation.tables import (
     minutes_table,
 )
 
-# What is written between `<!-- NAME: begin -->` and `<!-- NAME: end -->` of a document.
-_WHOLE, _SHORT = "ablation", "generator"
+# What is written between `<!-- NAME: begin -->` and `<!-- NAME: end -->` of a document: all, what
+# methods and ingredients are worth, one table.
+_WHOLE, _SUMMARY, _SHORT = "ablation", "methods", "generator"
+_PLOTS = "ablation"  # the folder beside a document that the plots are copied to
 _NOTHING: Final = "No training of the ablation has been run yet: `make ablation`."
 
 
@@ -38,8 +40,8 @@ def write_documents(
 ) -> str:
     """Write ``ablation.md``, ``ablation.json`` and plots into ``output``; return what to print.
 
-    Each of ``documents`` gets the same between its markers, and the plots and ``ablation.json``
-    into a folder of its own name beside it.
+    Each of ``documents`` gets what its markers ask for, and the plots and ``ablation.json`` into
+    the folder ``ablation`` beside it.
 
     Raises
     ------
@@ -53,13 +55,16 @@ def write_documents(
     write_text(output / "ablation.md", _block(plan, jobs, budgets, rows, plots, "") + "\n")
     for document in documents:
         text = _marked(document)
-        if _begin(_WHOLE) in text:
-            folder = document.with_suffix("")
+        if _begin(_WHOLE) in text or _begin(_SUMMARY) in text:
             for name in (*plots, "ablation.json"):
-                with replacing(folder / name) as temporary:
+                with replacing(document.parent / _PLOTS / name) as temporary:
                     shutil.copyfile(output / name, temporary)
-            block = _block(plan, jobs, budgets, rows, plots, f"{folder.name}/")
+        if _begin(_WHOLE) in text:
+            block = _block(plan, jobs, budgets, rows, plots, f"{_PLOTS}/")
             text = _replaced(document, text, _WHOLE, block)
+        if _begin(_SUMMARY) in text:
+            block = _summary(plan, jobs, rows, plots)
+            text = _replaced(document, text, _SUMMARY, block)
         if _begin(_SHORT) in text:
             short = generator_table(plan, rows) if rows else _NOTHING
             text = _replaced(document, text, _SHORT, short)
@@ -86,7 +91,7 @@ def _block(
         f"preset {plan.preset}; the last epoch is kept. Accuracy: all classes apart, mean ± "
         f"standard deviation over the seeds {_listed(plan.seeds)}.",
         accuracy_table(plan, rows),
-        *(f"- {sentence}" for sentence in conclusions(plan, rows)),
+        "\n".join(f"- {sentence}" for sentence in conclusions(plan, rows)),
         "\n".join(_notes(plan, jobs, rows)),
         *(f"![{what}]({folder}{name})" for name, what in plots.items()),
         "### Every method",
@@ -97,6 +102,18 @@ def _block(
         minutes_table(plan, rows),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _summary(plan: Plan, jobs: Mapping[Cell, Job], rows: Rows, plots: Mapping[str, str]) -> str:
+    if not rows:
+        return _NOTHING
+    parts = [
+        accuracy_table(plan, rows),
+        *(f"![{what}]({_PLOTS}/{name})" for name, what in list(plots.items())[:1]),
+        "\n".join(f"- {sentence}" for sentence in conclusions(plan, rows)),
+        " ".join(_notes(plan, jobs, rows)),
+    ]
+    return "\n\n".join(parts)
 
 
 def _notes(plan: Plan, jobs: Mapping[Cell, Job], rows: Rows) -> list[str]:
@@ -168,7 +185,7 @@ def _marked(document: Path) -> str:
         text = document.read_text("utf-8")
     except OSError as error:
         raise InputError(f"{document}: cannot be read ({error.strerror})") from None
-    if not any(_begin(name) in text for name in (_WHOLE, _SHORT)):
+    if not any(_begin(name) in text for name in (_WHOLE, _SUMMARY, _SHORT)):
         raise InputError(
             f"{document}: lacks the markers {_begin(_WHOLE)} and <!-- {_WHOLE}: end -->"
         )

@@ -83,11 +83,13 @@ class Measured:
 class Difference:
     """One row's accuracy minus another's on the same images, by the seeds that both have.
 
-    points : the mean over seeds with its 95 % interval, in percentage points
+    values : float [seeds, test images], in percentage points: -100, 0 or 100
+    points : their mean with its 95 % interval
     deviation : over seeds, in points; None for one seed
     tests : McNemar's, a seed each
     """
 
+    values: npt.NDArray[np.float64]
     points: Metric
     seeds: tuple[int, ...]
     deviation: float | None
@@ -120,11 +122,21 @@ def difference(first: Measured, second: Measured) -> Difference | None:
     values = np.array([100.0 * (a.astype(np.float64) - b) for a, b in pairs])
     each = values.mean(axis=1)
     return Difference(
+        values,
         interval_of_mean(values),
         seeds,
         float(each.std(ddof=1)) if len(seeds) > 1 else None,
         tuple(mcnemar(a, b) for a, b in pairs),
     )
+
+
+def together(differences: Iterable[Difference]) -> Metric:
+    """Mean of several differences on the same images, in points, with its 95 % interval.
+
+    Each pair of trainings counts as one: what differs between numbers of labels widens the
+    interval as what differs between seeds does.
+    """
+    return interval_of_mean(np.concatenate([found.values for found in differences]))
 
 
 def gather(plan: Plan, jobs: Mapping[Cell, Job]) -> dict[Row, Measured]:

@@ -17,7 +17,7 @@ from semi_supervised.ablation.conclusions import conclusions
 from semi_supervised.ablation.document import write_documents
 from semi_supervised.ablation.figures import difference, gather, interval_of_mean
 from semi_supervised.ablation.plan import Cell, read_plan
-from semi_supervised.ablation.tables import accuracy_table, generator_table
+from semi_supervised.ablation.tables import accuracy_table, generator_table, points
 
 N = 400
 PLAN = replace(read_plan(), labels=(0, 5, "all"), recipe_labels=("all",))
@@ -135,6 +135,10 @@ def test_conclusions_follow_from_the_figures(tmp_path):
     assert f"**The generator (GAN)**, `sgan` minus `supervised`, in points: {first};" in told
     assert "It harms with 0 labels, 5 labels and all labels." in told
     assert "There is no clear difference with 0 labels and 5 labels." in told  # consistency
+    pairs = [difference(rows["sgan", n, ""], rows["supervised", n, ""]) for n in PLAN.labels]
+    mean = points(sum(pair.points.value for pair in pairs) / len(pairs))
+    found = re.search(r"All 9 pairs of trainings together: (\S+) \(−\S+ to −\S+\)", told)
+    assert found[1] == mean
     whole = rows["sgan-consistency", "all", ""]
     lost = difference(rows["sgan-consistency", "all", "synthesis"], whole).points.value
     assert f"doing without: synthesis −{-lost:.1f} (" in told  # the most costly to lose first
@@ -153,12 +157,15 @@ def test_documents_are_written_between_markers_with_their_plots(tmp_path):
     sheets.mkdir(parents=True)
     for epoch in range(1, 8):
         Image.new("L", (512, 192), 30 * epoch).save(sheets / f"epoch-{epoch:03d}.png")
-    document, short = tmp_path / "docs/ablation.md", tmp_path / "docs/README.md"
+    document, short = tmp_path / "docs/whole.md", tmp_path / "docs/README.md"
+    summary = tmp_path / "docs/training.md"
     document.parent.mkdir()
     document.write_text(DOCUMENT)
     short.write_text("<!-- generator: begin --><!-- generator: end -->")
+    summary.write_text("<!-- methods: begin --><!-- methods: end --> Further.")
     output = tmp_path / "out"
-    shown = write_documents(PLAN, jobs, Budgets({}, ABOUT), output, [document, short])
+    documents = [document, summary, short]
+    shown = write_documents(PLAN, jobs, Budgets({}, ABOUT), output, documents)
     text = document.read_text("utf-8")
     assert text.startswith("Before.\n<!-- ablation: begin -->\n")
     assert text.endswith("\n<!-- ablation: end -->\nAfter.\n")
@@ -168,6 +175,10 @@ def test_documents_are_written_between_markers_with_their_plots(tmp_path):
         assert "<svg" in (document.parent / "ablation" / name).read_text()
         assert (output / name).exists()
     assert "GAN off" in short.read_text("utf-8")
+    said = conclusions(PLAN, gather(PLAN, jobs))
+    assert all(sentence in summary.read_text("utf-8") for sentence in said)
+    assert "](ablation/accuracy.svg)" in summary.read_text("utf-8")
+    assert summary.read_text("utf-8").endswith("<!-- methods: end --> Further.")
     told = json.loads((document.parent / "ablation/ablation.json").read_text("utf-8"))
     assert len(told["rows"]) == 12 + len(PLAN.ingredients)
     assert accuracy_table(PLAN, gather(PLAN, jobs)) in shown
