@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from semi_supervised.ablation.figures import Difference, difference, together
+from semi_supervised.ablation.figures import (
+    Difference,
+    difference,
+    gate_difference,
+    together,
+)
 from semi_supervised.ablation.plan import Labels, Plan
 from semi_supervised.ablation.tables import (
     BASE,
@@ -26,6 +31,7 @@ def conclusions(plan: Plan, rows: Rows) -> list[str]:
     for name, pairs in _PAIRS.items():
         found += [_pair(name, with_it, without, plan, rows) for with_it, without in pairs]
     found += [_ingredients(plan, rows, labels) for labels in plan.recipe_labels]
+    found += [_gate_of(name, pairs, plan, rows) for name, pairs in _PAIRS.items()]
     found += [_gate(plan, rows, labels) for labels in plan.recipe_labels]
     return [sentence for sentence in found if sentence]
 
@@ -129,14 +135,34 @@ def _ingredients(plan: Plan, rows: Rows, labels: Labels) -> str:
     )
 
 
+def _gate_of(name: str, both: Sequence[tuple[str, str]], plan: Plan, rows: Rows) -> str:
+    """What an ingredient does to the gate, over all pairs of trainings with and without it."""
+    pairs = [
+        (rows[a, labels, ""], rows[b, labels, ""])
+        for a, b in both
+        for labels in plan.labels
+        if (a, labels, "") in rows and (b, labels, "") in rows
+        if not is_another(rows[a, labels, ""]) and not is_another(rows[b, labels, ""])
+    ]
+    found = gate_difference(pairs)
+    if found is None:
+        return ""
+    clear = "" if found.low > 0 or found.high < 0 else ", not clear"
+    return (
+        f"**The gate.** {name} changes the share of non-characters that pass where 95 % of the "
+        f"characters do by {points(found.value)} points ({interval(found)}{clear}), all pairs of "
+        "trainings together."
+    )
+
+
 def _gate(plan: Plan, rows: Rows, labels: Labels) -> str:
     whole = rows.get((plan.recipe, labels, ""))
     without = rows.get((plan.recipe, labels, "negatives"))
     if not whole or not without or whole.let_in is None or without.let_in is None:
         return ""
     return (
-        f"**The gate.** At a threshold that lets 95 % of the characters pass, "
-        f"{100 * whole.let_in:.1f} % of what is no character passes, too; "
+        f"**The gate.** Where 95 % of the characters pass, so do {100 * whole.let_in:.1f} % of the "
+        f"non-characters with `{plan.recipe}` and {labels_text(labels)} per class; "
         f"{100 * without.let_in:.1f} % where no non-characters were trained on."
     )
 

@@ -70,8 +70,13 @@ class Measured:
     @property
     def let_in(self) -> float | None:
         """Share of non-characters that the gate lets in, the seeds' mean; None if not measured."""
-        found = [record["gate"]["value"] for record in self.records if record["gate"]]
+        found = list(self.let_in_of_seeds().values())
         return float(np.mean(found)) if found else None
+
+    def let_in_of_seeds(self) -> dict[int, float]:
+        """The same for each seed of which it was measured."""
+        of = zip(self.seeds, self.records, strict=True)
+        return {seed: float(record["gate"]["value"]) for seed, record in of if record["gate"]}
 
     @property
     def minutes(self) -> float:
@@ -137,6 +142,21 @@ def together(differences: Iterable[Difference]) -> Metric:
     interval as what differs between seeds does.
     """
     return interval_of_mean(np.concatenate([found.values for found in differences]))
+
+
+def gate_difference(pairs: Iterable[tuple[Measured, Measured]]) -> Metric | None:
+    """By how many points more non-characters pass the gate of each first row than of the second.
+
+    The mean over pairs of trainings with the same seed and its 95 % interval (Student's t of the
+    pairs' differences); None where no two were measured.
+    """
+    values = [
+        100 * (of_first[seed] - of_second[seed])
+        for first, second in pairs
+        for of_first, of_second in [(first.let_in_of_seeds(), second.let_in_of_seeds())]
+        for seed in sorted(of_first.keys() & of_second.keys())
+    ]
+    return interval_of_mean(np.array(values)[:, None]) if len(values) > 1 else None
 
 
 def gather(plan: Plan, jobs: Mapping[Cell, Job]) -> dict[Row, Measured]:

@@ -1,13 +1,15 @@
 """Plots of an ablation: accuracy over labels, learning curves, ingredients, generated images."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from edge_runtime.metrics import Metric
 from semi_supervised.ablation.cells import Job
 from semi_supervised.ablation.conclusions import comparisons
+from semi_supervised.ablation.figures import Measured
 from semi_supervised.ablation.plan import Cell, Plan
 from semi_supervised.ablation.tables import Rows, is_another, labels_text
 from semi_supervised.figure import COLORS, DASHES, new_figure, save_figure
@@ -22,6 +24,11 @@ def draw_plots(plan: Plan, rows: Rows, jobs: Mapping[Cell, Job], folder: Path) -
     if any(not row[2] for row in rows):
         _accuracy(folder / "accuracy.svg", plan, rows)
         drawn["accuracy.svg"] = "Test accuracy over labels per class; bars: 95 % intervals"
+        _gate(folder / "gate.svg", plan, rows)
+        drawn["gate.svg"] = (
+            "Test non-characters that pass the gate where 95 % of the characters do; bars: from "
+            "the least to the most of the seeds"
+        )
         _curves(folder / "curves.svg", plan, rows)
         drawn["curves.svg"] = "Validation accuracy over epochs, the mean of the seeds"
     if any(" without " in first for first, *_ in comparisons(plan, rows)):
@@ -33,21 +40,38 @@ def draw_plots(plan: Plan, rows: Rows, jobs: Mapping[Cell, Job], folder: Path) -
 
 
 def _accuracy(path: Path, plan: Plan, rows: Rows) -> None:
+    def value(found: Measured) -> Metric:
+        return _scaled(found.accuracy)
+
+    _over_labels(path, plan, rows, value, "test accuracy, %")
+
+
+def _gate(path: Path, plan: Plan, rows: Rows) -> None:
+    def value(found: Measured) -> Metric | None:
+        shares = found.let_in_of_seeds().values()
+        if not shares:
+            return None
+        return _scaled(Metric(sum(shares) / len(shares), len(shares), min(shares), max(shares)))
+
+    _over_labels(path, plan, rows, value, "non-characters that pass, %")
+
+
+def _over_labels(
+    path: Path, plan: Plan, rows: Rows, value: Callable[[Measured], Metric | None], what: str
+) -> None:
     figure = new_figure(6.4, 4)
     panel = figure.subplots()
     for k, method in enumerate(plan.methods):
         own = [(x, rows.get((method, n, ""))) for x, n in enumerate(plan.labels)]
-        shown = [(x + 0.06 * (k - 1.5), m.accuracy) for x, m in own if m and not is_another(m)]
+        metrics = [(x, value(m)) for x, m in own if m and not is_another(m)]
+        shown = [(x + 0.06 * (k - 1.5), m) for x, m in metrics if m]
         if not shown:
             continue
         places, found = zip(*shown, strict=True)
         panel.errorbar(
             places,
-            [100 * m.value for m in found],
-            [
-                [100 * (m.value - m.low) for m in found],
-                [100 * (m.high - m.value) for m in found],
-            ],
+            [m.value for m in found],
+            [[m.value - m.low for m in found], [m.high - m.value for m in found]],
             color=COLORS[k],
             linestyle=DASHES[k],
             marker="o",
@@ -57,16 +81,23 @@ def _accuracy(path: Path, plan: Plan, rows: Rows) -> None:
         )
     panel.set_xticks(range(len(plan.labels)), [str(n) for n in plan.labels])
     panel.set_xlabel("labels per class")
-    panel.set_ylabel("test accuracy, %")
+    panel.set_ylabel(what)
     panel.grid(alpha=0.3)
     panel.legend()
     save_figure(path, figure)
 
 
+def _scaled(found: Metric) -> Metric:
+    """A share as percent."""
+    return Metric(100 * found.value, found.n, 100 * found.low, 100 * found.high)
+
+
 def _curves(path: Path, plan: Plan, rows: Rows) -> None:
-    figure = new_figure(3.2 * len(plan.labels), 3.2)
-    panels = figure.subplots(1, len(plan.labels), sharey=True, squeeze=False)[0]
-    for panel, labels in zip(panels, plan.labels, strict=True):
+    lines = -(-len(plan.labels) // 2)
+    figure = new_figure(7.2, 0.5 + 2.5 * lines)
+    panels = list(figure.subplots(lines, 2, sharex=True, sharey=True, squeeze=False).flat)
+    later = []  # the first fifth of the epochs rises so far that it would hide the rest
+    for panel, labels in zip(panels, plan.labels, strict=False):
         for k, method in enumerate(plan.methods):
             found = rows.get((method, labels, ""))
             if found is None or is_another(found):
@@ -76,11 +107,16 @@ def _curves(path: Path, plan: Plan, rows: Rows) -> None:
             )
             epochs = [row["epoch"] for row in found.records[0]["history"]]
             mean = 100 * curves.mean(axis=0)
+            later += list(mean[len(mean) // 5 :])
             panel.plot(epochs, mean, DASHES[k], color=COLORS[k], label=method)
         panel.set_title(f"{labels_text(labels)} per class", fontsize=10)
-        panel.set_xlabel("epoch")
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("validation accuracy, %")
+    for panel in panels[len(plan.labels) :]:
+        panel.remove()
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel("validation accuracy, %", fontsize=10)
+    if later:
+        panels[0].set_ylim(min(later) - 1, max(later) + 1)
     handles = {
         label: handle
         for panel in panels
