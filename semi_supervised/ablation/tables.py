@@ -22,12 +22,12 @@ def labels_text(labels: Labels) -> str:
 
 def accuracy_table(plan: Plan, rows: Rows) -> str:
     """Methods over labels per class: mean ± standard deviation over seeds."""
-    return _matrix(plan, rows, lambda found: _accuracy(plan, found))
+    return _matrix(plan, rows, _accuracy)
 
 
 def minutes_table(plan: Plan, rows: Rows) -> str:
     """Methods over labels per class: median time of a training."""
-    return _matrix(plan, rows, lambda found: f"{found.minutes:.1f} min")
+    return _matrix(plan, rows, lambda _, found: f"{found.minutes:.1f} min")
 
 
 def comparison_table(plan: Plan, rows: Rows) -> str:
@@ -85,11 +85,15 @@ def ingredient_table(plan: Plan, rows: Rows) -> str:
 
 def generator_table(plan: Plan, rows: Rows) -> str:
     """For the README: with the generator and with the GAN off, whatever it says."""
-    kinds = {"sgan": "with the GAN (`sgan`)", BASE: f"GAN off (`{BASE}`)"}
-    table = []
-    for method, title in kinds.items():
-        found = [rows.get((method, labels, "")) for labels in plan.labels]
-        table.append([title, *(_accuracy(plan, one) if one else NOT_RUN for one in found)])
+    kinds = {
+        "sgan": "with the GAN (`sgan`)",
+        BASE: f"GAN off (`{BASE}`)",
+        "consistency": "GAN off, unlabeled crops used (`consistency`)",
+    }
+    table = [
+        [title, *(_cell(plan, rows, method, labels, _accuracy) for labels in plan.labels)]
+        for method, title in kinds.items()
+    ]
     return _table(["", *(f"{labels_text(n)} per class" for n in plan.labels)], table)
 
 
@@ -108,14 +112,20 @@ def interval(metric: Metric) -> str:
     return f"{points(metric.low)} to {points(metric.high)}"
 
 
-def _matrix(plan: Plan, rows: Rows, show: Callable[[Measured], str]) -> str:
-    def text(method: str, labels: Labels) -> str:
-        found = rows.get((method, labels, ""))
-        if found is None:
-            return NOT_RUN
-        return f"as {found.trained_as[0]}" if is_another(found) else show(found)
+def _cell(
+    plan: Plan, rows: Rows, method: str, labels: Labels, show: Callable[[Plan, Measured], str]
+) -> str:
+    found = rows.get((method, labels, ""))
+    if found is None:
+        return NOT_RUN
+    return f"as {found.trained_as[0]}" if is_another(found) else show(plan, found)
 
-    table = [[method, *(text(method, labels) for labels in plan.labels)] for method in plan.methods]
+
+def _matrix(plan: Plan, rows: Rows, show: Callable[[Plan, Measured], str]) -> str:
+    table = [
+        [method, *(_cell(plan, rows, method, labels, show) for labels in plan.labels)]
+        for method in plan.methods
+    ]
     return _table(["method", *(f"{labels_text(n)} per class" for n in plan.labels)], table)
 
 
