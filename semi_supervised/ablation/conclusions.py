@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from edge_runtime.metrics import Metric
 from semi_supervised.ablation.figures import (
     Difference,
     difference,
@@ -108,11 +109,7 @@ def _together(own: Sequence[Difference]) -> str:
     if len(own) < 2:
         return ""
     pairs, all_of_them = sum(len(d.seeds) for d in own), together(own)
-    clear = "" if all_of_them.low > 0 or all_of_them.high < 0 else ", not clear"
-    return (
-        f" All {pairs} pairs of trainings together: {points(all_of_them.value)} "
-        f"({interval(all_of_them)}{clear})."
-    )
+    return f" All {pairs} pairs of trainings together: {_judged(all_of_them)}."
 
 
 def _ingredients(plan: Plan, rows: Rows, labels: Labels) -> str:
@@ -147,12 +144,16 @@ def _gate_of(name: str, both: Sequence[tuple[str, str]], plan: Plan, rows: Rows)
     found = gate_difference(pairs)
     if found is None:
         return ""
-    clear = "" if found.low > 0 or found.high < 0 else ", not clear"
     return (
         f"**The gate.** {name} changes the share of non-characters that pass where 95 % of the "
-        f"characters do by {points(found.value)} points ({interval(found)}{clear}), all pairs of "
-        "trainings together."
+        f"characters do by {_judged(found, ' points')}, all pairs of trainings together."
     )
+
+
+def _judged(found: Metric, unit: str = "") -> str:
+    """Show a mean over pairs of trainings with its interval, and say where that holds 0."""
+    clear = "" if found.low > 0 or found.high < 0 else ", not clear"
+    return f"{points(found.value)}{unit} ({interval(found)}{clear})"
 
 
 def _gate(plan: Plan, rows: Rows, labels: Labels) -> str:

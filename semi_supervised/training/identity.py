@@ -24,6 +24,14 @@ def find_synthesizer(manifest: Path, settings: Settings) -> Synthesizer | None:
     )
 
 
+def digests_of_images(manifest: Path) -> Identity:
+    """Hash what a manifest, and the table of non-characters beside it, say of their images."""
+    tables = {"manifest": manifest, "negatives": manifest.with_name(NEGATIVES_FILE)}
+    return {
+        f"{k}_images_sha256": images_digest(path) for k, path in tables.items() if path.exists()
+    }
+
+
 def training_identity(
     manifest: Path,
     settings: Settings,
@@ -41,16 +49,12 @@ def training_identity(
     InputError
         What `make data` writes beside the manifest is missing or damaged.
     """
-    tables = {"manifest": manifest, "negatives": manifest.with_name(NEGATIVES_FILE)}
     identity: Identity = {
         "schema": _SCHEMA,
         "drawing": synthesizer.identity if synthesizer else None,
         "alphabet": list(read_alphabet(manifest).symbols),
         "settings": {k: v for k, v in settings.as_dict().items() if k != "data"},
-    }
-    for name, path in tables.items():
-        if path.exists():
-            identity[f"{name}_images_sha256"] = images_digest(path)
+    } | digests_of_images(manifest)
     for name, other in (others or {}).items():
         if other and other.exists():
             identity[f"{name}_sha256"] = sha256_of(other)

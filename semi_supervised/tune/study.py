@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import InputError, MissingDependencyError, SettingsError
-from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
 from semi_supervised.settings import Settings
-from semi_supervised.splits import images_digest
+from semi_supervised.training.identity import digests_of_images
 from semi_supervised.tune.space import Space, point_of, settings_at
 
 try:
@@ -51,12 +50,11 @@ class Search:
 
     def identity(self) -> dict[str, Any]:
         """Identify it, for JSON."""
-        files = {"manifest": self.manifest, "negatives": self.manifest.with_name(NEGATIVES_FILE)}
         tables = {name: table for name, table in self.base.as_dict().items() if name != "data"}
         identity = {
             "base": tables,
             "space": {name: vars(one) for name, one in self.space.items()},
-        } | {f"{name}_images_sha256": images_digest(p) for name, p in files.items() if p.exists()}
+        } | digests_of_images(self.manifest)
         found: dict[str, Any] = json.loads(json.dumps(identity))
         return found
 
