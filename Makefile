@@ -73,7 +73,7 @@ help:
 	@echo "  make             all stages below, to an evaluated classifier in $(OUT)/"
 	@echo "  make data        find or draw characters, split them     $(OUT)/manifest.csv"
 	@echo "  make audit       copies, conflicts, wrong labels of DATA $(OUT)/audit/"
-	@echo "  make train       train the semi-supervised GAN           $(OUT)/training/"
+	@echo "  make train       learn from labeled and unlabeled images $(OUT)/training/"
 	@echo "  make freeze      export the network                      $(OUT)/frozen_model.pb, model.onnx"
 	@echo "  make quantize    turn it into integers                   $(OUT)/quantization.json, model_int8.onnx"
 	@echo "  make compile     pack what a board needs                 $(BUNDLE)"
@@ -217,7 +217,7 @@ $(OUT)/manifest.csv: $(STAMPS)/data
 	@$(PY) -m semi_supervised data $(DATA_OPTIONS)
 
 $(OUT)/training/result.json: $(OUT)/manifest.csv $(STAMPS)/train
-	@echo "== train: semi-supervised GAN, preset $(PRESET)"
+	@echo "== train: semi-supervised, preset $(PRESET)"
 	@$(PY) -m semi_supervised train --manifest $(OUT)/manifest.csv $(TRAIN_OPTIONS) \
 	  $(if $(ALLOW_LEAKAGE),--allow-leakage) $(if $(DEVICES),--devices $(DEVICES))
 

@@ -22,7 +22,7 @@ _COMMANDS = {
     "convert": ("edge_runtime", "the network as LiteRT, OpenVINO, ONNX or C, verified"),
     "data": ("semi_supervised", "find or draw characters and split them"),
     "audit": ("semi_supervised", "find copies, conflicts, leaks and wrong labels"),
-    "train": ("semi_supervised", "train the semi-supervised GAN"),
+    "train": ("semi_supervised", "learn from labeled and unlabeled images"),
     "prune": ("semi_supervised", "take the least worthy channels out of a trained network"),
     "freeze": ("semi_supervised", "export the trained network"),
     "quantize": ("quantize", "turn a frozen network into integers"),

@@ -45,6 +45,11 @@ _SAME_SIGNS = (
     "both), so\nexpect less on other streets."
 )
 _DRAWN = "These images are drawn, and harder to read than most photographs: they tell nothing else."
+_GENERATED = """
+
+What the generator drew at the best epoch:
+
+![generated characters](generated.png)"""
 _METRICS = (  # key in the evaluation, what the card calls it, whether it is a share
     ("top1_merged", "ignoring case, O as 0, I and l as 1", True),
     ("top3", "among the first three", True),
@@ -93,6 +98,8 @@ def ship(build: Path, bundle: Path, output: Path, command: str) -> None:
     sheet = build / f"training/generated/epoch-{best:03d}.png"
     if sheet.exists():
         shutil.copyfile(sheet, output / "generated.png")
+    else:  # trained without a generator: an earlier model's sheet is not this one's
+        (output / "generated.png").unlink(missing_ok=True)
     write_text(output / "README.md", card(output, bundle.stem, command))
 
 
@@ -145,6 +152,7 @@ def card(folder: Path, name: str, command: str) -> str:
         method=quantized["method"],
         calibrated=quantized["calibration"]["count"],
         minutes=training["seconds"] / 60,
+        generated=_GENERATED if (folder / "generated.png").exists() else "",
         settings=json.dumps(training["settings"], indent=1),
     )
 

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="find copies, conflicts, leaks and wrong labels")
     audit_command.add_options(audit)
 
-    train = commands.add_parser("train", help="train the semi-supervised GAN (resumes by itself)")
+    train = commands.add_parser("train", help="train, with labels and without (resumes by itself)")
     train.add_argument("--manifest", type=Path, default=Path("build/manifest.csv"))
     train.add_argument(
         "--workers",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -244,3 +245,16 @@ def test_the_model_card_shows_all_figures(built, tmp_path):
     assert f"`p_real` of at least {threshold / 1e6:.6f} lets " in card
     assert "shapes (never seen in training)" in card
     assert "not calibrated" not in card
+
+
+def test_the_model_card_shows_generated_characters_where_a_generator_drew_some(built, tmp_path):
+    out, _ = built
+    script = ROOT / "scripts/ship_model.py"
+    without = tmp_path / "build"
+    shutil.copytree(out, without, ignore=shutil.ignore_patterns("generated"))
+    card = tmp_path / "card"
+    for build, shown in ((out, True), (without, False)):  # in place of the model before
+        arguments = ["--build", build, "--bundle", out / "chars.egb", "--output", card]
+        subprocess.run([sys.executable, script, *arguments], check=True)
+        assert ("(generated.png)" in (card / "README.md").read_text("utf-8")) == shown
+        assert (card / "generated.png").exists() == shown
