@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from edge_runtime.metrics import Metric
 from semi_supervised.ablation.figures import (
     Difference,
@@ -34,6 +36,7 @@ def conclusions(plan: Plan, rows: Rows) -> list[str]:
     found += [_ingredients(plan, rows, labels) for labels in plan.recipe_labels]
     found += [_gate_of(name, pairs, plan, rows) for name, pairs in _PAIRS.items()]
     found += [_gate(plan, rows, labels) for labels in plan.recipe_labels]
+    found += [_time(plan, rows)]
     return [sentence for sentence in found if sentence]
 
 
@@ -166,6 +169,28 @@ def _gate(plan: Plan, rows: Rows, labels: Labels) -> str:
         f"non-characters with `{plan.recipe}` and {labels_text(labels)} per class; "
         f"{100 * without.let_in:.1f} % where no non-characters were trained on."
     )
+
+
+def _time(plan: Plan, rows: Rows) -> str:
+    """What a method costs beside the plain one: medians over numbers of labels and seeds."""
+    seconds = {
+        method: [
+            float(record["seconds"])
+            for labels in plan.labels
+            if (own := rows.get((method, labels, ""))) and not is_another(own)
+            for record in own.records
+        ]
+        for method in plan.methods
+    }
+    minutes = {method: float(np.median(own)) / 60 for method, own in seconds.items() if own}
+    if BASE not in minutes:
+        return ""
+    plain = minutes.pop(BASE)
+    listed = "".join(
+        f"; `{method}` {own:.1f} ({100 * own / plain:.0f} % of that)"
+        for method, own in minutes.items()
+    )
+    return f"**Time.** Minutes of a training, the median: `{BASE}` {plain:.1f}{listed}."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -109,9 +109,9 @@ def _summary(plan: Plan, jobs: Mapping[Cell, Job], rows: Rows, plots: Mapping[st
         return _NOTHING
     parts = [
         accuracy_table(plan, rows),
-        *(f"![{what}]({_PLOTS}/{name})" for name, what in list(plots.items())[:1]),
         "\n".join(f"- {sentence}" for sentence in conclusions(plan, rows)),
         " ".join(_notes(plan, jobs, rows)),
+        *(f"![{what}]({_PLOTS}/{name})" for name, what in plots.items()),
     ]
     return "\n\n".join(parts)
 

@@ -25,7 +25,7 @@ ABOUT = {"source": "Img", "training": 100, "validation": 20, "test": N}
 DOCUMENT = "Before.\n<!-- ablation: begin -->\nfrom last time\n<!-- ablation: end -->\nAfter.\n"
 
 
-def measured(correct, code=None, let_in=0.25):
+def measured(correct, code=None, let_in=0.25, seconds=90):
     accuracy = wilson(int(correct.sum()), len(correct)).as_json()
     return {
         "schema": 1,
@@ -36,7 +36,7 @@ def measured(correct, code=None, let_in=0.25):
         "history": [
             {"epoch": e, "validation_accuracy": 0.1 * e, "validation_nll": 1.0} for e in (1, 2, 3)
         ],
-        "seconds": 90,
+        "seconds": seconds,
         "steps": 12,
         "weights_sha256": "w",
         "manifest_sha256": "m",
@@ -64,7 +64,9 @@ def make_cells(folder, accuracy_of, plan=PLAN, code=None):
             noise = np.random.default_rng([cell.seed, len(trained.name)]).normal(0, 0.02, N)
             job.folder.mkdir(exist_ok=True)
             let_in = 0.25 + ("sgan" in cell.method) * (0.1 + 0.01 * cell.seed)
-            told = measured(hard + noise < accuracy, code, let_in)
+            # Most sgan trainings take half as long again; one met a busy machine.
+            seconds = 90 * (1.5 if "sgan" in cell.method else 1.0) + 900 * (cell.seed == 3)
+            told = measured(hard + noise < accuracy, code, let_in, seconds)
             (job.folder / MEASURED).write_text(json.dumps(told))
     return jobs
 
@@ -148,6 +150,7 @@ def test_conclusions_follow_from_the_figures(tmp_path):
     lost = difference(rows["sgan-consistency", "all", "synthesis"], whole).points.value
     assert f"doing without: synthesis −{-lost:.1f} (" in told  # the most costly to lose first
     assert re.search(r"negatives [+−]\d\.\d \([^)]*, not clear\)", told)
+    assert "the median: `supervised` 1.5; `sgan` 2.2 (150 % of that); `sgan-cons" in told
     better = replace(PLAN, seeds=(1, 2))
     folder = tmp_path / "better"
     folder.mkdir()
@@ -182,7 +185,8 @@ def test_documents_are_written_between_markers_with_their_plots(tmp_path):
     assert "GAN off" in short.read_text("utf-8")
     said = conclusions(PLAN, gather(PLAN, jobs))
     assert all(sentence in summary.read_text("utf-8") for sentence in said)
-    assert "](ablation/accuracy.svg)" in summary.read_text("utf-8")
+    for name in ("accuracy.svg", "gate.svg", "curves.svg", "ingredients.svg", "generated.svg"):
+        assert f"](ablation/{name})" in summary.read_text("utf-8")
     assert summary.read_text("utf-8").endswith("<!-- methods: end --> Further.")
     told = json.loads((document.parent / "ablation/ablation.json").read_text("utf-8"))
     assert len(told["rows"]) == 12 + len(PLAN.ingredients)
