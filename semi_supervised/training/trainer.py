@@ -281,8 +281,8 @@ class _Run:
                 row = {"epoch": epoch, **self._epoch(batches, train.steps_per_epoch, bar)}
                 row |= _validate(self._learner, self._validation)
                 row["seconds"] = round(time.perf_counter() - started, 2)
-                self._keep(row, events)
-                bar.write(_line(row, train.epochs, self._is_best(row)), file=sys.stderr)
+                better = self._keep(row, events)
+                bar.write(_line(row, train.epochs, self._chooses and better), file=sys.stderr)
                 if self._watch:
                     self._watch(row)
 
@@ -300,9 +300,11 @@ class _Run:
             )
         return {f"loss_{name}": round(value / steps, 6) for name, value in total.items()}
 
-    def _keep(self, row: dict[str, Any], events: Events) -> None:
+    def _keep(self, row: dict[str, Any], events: Events) -> bool:
+        """Write what an epoch leaves; return whether its weights are the ones to use so far."""
         learner, output = self._learner, self._output
-        if not self._chooses or row["validation_accuracy"] > float(learner.best_accuracy.numpy()):
+        better = row["validation_accuracy"] > float(learner.best_accuracy.numpy())
+        if better or not self._chooses:
             learner.best_accuracy.assign(row["validation_accuracy"])
             save_best(output / "best.npz", learner.averaged, self._alphabet, row["epoch"])
         # The history first: a checkpoint never claims an epoch that has no line.
@@ -312,10 +314,7 @@ class _Run:
             write_png(output / "generated" / f"epoch-{row['epoch']:03d}.png", sheet)
         events.write(row, sheet)
         save_checkpoint(output / "checkpoint.npz", learner.variables_by_name())
-
-    def _is_best(self, row: dict[str, Any]) -> bool:
-        best = float(self._learner.best_accuracy.numpy())
-        return self._chooses and bool(row["validation_accuracy"] == best)
+        return bool(better)
 
 
 def _validate(learner: Learner, validation: Evaluation, batch: int = 256) -> dict[str, float]:

@@ -222,6 +222,23 @@ def test_killed_and_resumed_training_is_the_uninterrupted_one(data, trained, tmp
         assert all(np.array_equal(expected[k], found[k]) for k in expected), name
 
 
+def test_the_epoch_that_is_kept_is_called_best_and_its_equals_are_not(
+    data, tmp_path, monkeypatch, capsys
+):
+    accuracies = iter((0.5, 0.5, 0.75, 0.625, 0.75))
+    figures = {"validation_nll": 1.0, "validation_n": 8}
+    monkeypatch.setattr(
+        trainer, "_validate", lambda *_: {"validation_accuracy": next(accuracies), **figures}
+    )
+    settings = load_settings("tiny", ["train.epochs=5", "train.method=supervised"])
+    trainer.train(data, tmp_path / "training", settings, workers=0)
+    shown = [line for line in capsys.readouterr().err.splitlines() if "min left" in line]
+    assert [line.endswith("best") for line in shown] == [True, False, True, False, False]
+    assert json.loads((tmp_path / "training/result.json").read_text())["best"]["epoch"] == 3
+    meta = arrays(tmp_path / "training/best.npz")["meta"]
+    assert json.loads(meta.tobytes())["epoch"] == 3
+
+
 METHODS = {
     "supervised": {"labeled", "gate"},
     "sgan": {"labeled", "gate", "generator"},
