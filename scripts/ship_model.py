@@ -198,7 +198,14 @@ def summary_table(figures: dict[str, Any]) -> str:
 def _verified(ladder: list[dict[str, Any]], reference: str) -> str:
     """The other forms of a rung that equal it, and how closely."""
     equal = [rung for rung in ladder if rung["equals"] == reference]
-    names = ", ".join(rung["title"].partition("(")[2].rstrip(")") for rung in equal)
+    places: dict[str, list[str]] = {}  # emulated processors after this machine's own
+    for rung in equal:
+        engine, _, place = rung["title"].partition("(")[2].rstrip(")").partition(", ")
+        places.setdefault(place, []).append(engine)
+    names = "; ".join(
+        f"{place}: {', '.join(engines)}" if place else ", ".join(engines)
+        for place, engines in places.items()
+    )
     worst = max((rung["largest_difference"] for rung in equal), default=0)
     if all(rung["exact"] for rung in equal):
         return f"the same integers from {names}"
