@@ -30,6 +30,8 @@ SCHEMA: Final = 2
 SCHEMA_FILE: Final = Path(__file__).with_name("report.schema.json")
 _SIDE: Final = 48  # pixels of a thumbnail's longer side
 _AGAIN: Final = "`make evaluate` writes it"
+# Figures are of what a board computes wherever it was measured, by the first of these engines.
+_INTEGERS: Final = ("int8", "native", "onnx-int8", "tf-int8")
 
 
 @dataclass(frozen=True)
@@ -167,14 +169,9 @@ def _bundle(bundle: Bundle, digest: str) -> dict[str, Any]:
 
 def _summary(figures: dict[str, Any]) -> dict[str, Any]:
     """What one screen says: how good, whether int8 is safe, how fast, what it confuses."""
-    backends = figures["backends"].values()
-    names = {row["rung"]: row for row in figures["ladder"]}
-    integer = next((b for b in backends if names.get(b["backend"], {}).get("exact")), None)
-    shown = (
-        figures["backends"][names[integer["backend"]]["equals"]]
-        if integer
-        else next(iter(backends))
-    )
+    backends = figures["backends"]
+    integers = (backends[name] for name in _INTEGERS if name in backends)
+    shown = next(integers, next(iter(backends.values())))
     costs = (figures.get("cost") or {}).get("rungs", {})
     fastest = min(costs, key=lambda name: costs[name]["median_ms"], default=None)
     return {
