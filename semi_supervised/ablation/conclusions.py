@@ -7,6 +7,7 @@ import numpy as np
 from edge_runtime.metrics import Metric
 from semi_supervised.ablation.figures import (
     Difference,
+    Measured,
     difference,
     gate_difference,
     together,
@@ -42,28 +43,30 @@ def conclusions(plan: Plan, rows: Rows) -> list[str]:
 
 def comparisons(plan: Plan, rows: Rows) -> list[tuple[str, str, Labels, Difference]]:
     """All pairs that the sentences tell of: what, against what, labels per class, difference."""
+    pairs = [rows_of for both in _PAIRS.values() for rows_of in _measured_pairs(both, plan, rows)]
+    for labels in plan.recipe_labels:
+        whole = rows.get((plan.recipe, labels, ""))
+        parts = (rows.get((plan.recipe, labels, name)) for name in plan.ingredients)
+        pairs += [(part, whole) for part in parts if part and whole]
+    found = []
+    for first, second in pairs:
+        if (compared := difference(first, second)) is not None:
+            method, labels, without = first.row
+            title = f"{method} without {without}" if without else method
+            found.append((title, second.row[0], labels, compared))
+    return found
+
+
+def _measured_pairs(
+    both: Sequence[tuple[str, str]], plan: Plan, rows: Rows
+) -> list[tuple[Measured, Measured]]:
+    """Rows of methods with an ingredient and without it, by labels; each training once."""
     pairs = [
-        ((a, labels, ""), (b, labels, ""))
-        for both in _PAIRS.values()
+        (rows.get((a, labels, "")), rows.get((b, labels, "")))
         for a, b in both
         for labels in plan.labels
     ]
-    pairs += [
-        ((plan.recipe, labels, name), (plan.recipe, labels, ""))
-        for labels in plan.recipe_labels
-        for name in plan.ingredients
-    ]
-    found = []
-    for a, b in pairs:
-        first, second = rows.get(a), rows.get(b)
-        if first is None or second is None or first.trained_as == second.trained_as:
-            continue
-        if not a[2] and (is_another(first) or is_another(second)):
-            continue  # the same trainings are in another pair
-        if (compared := difference(first, second)) is not None:
-            title = f"{a[0]} without {a[2]}" if a[2] else a[0]
-            found.append((title, b[0], a[1], compared))
-    return found
+    return [(a, b) for a, b in pairs if a and b and not is_another(a) and not is_another(b)]
 
 
 def _labels(plan: Plan, rows: Rows) -> str:
@@ -137,14 +140,7 @@ def _ingredients(plan: Plan, rows: Rows, labels: Labels) -> str:
 
 def _gate_of(name: str, both: Sequence[tuple[str, str]], plan: Plan, rows: Rows) -> str:
     """What an ingredient does to the gate, over all pairs of trainings with and without it."""
-    pairs = [
-        (rows[a, labels, ""], rows[b, labels, ""])
-        for a, b in both
-        for labels in plan.labels
-        if (a, labels, "") in rows and (b, labels, "") in rows
-        if not is_another(rows[a, labels, ""]) and not is_another(rows[b, labels, ""])
-    ]
-    found = gate_difference(pairs)
+    found = gate_difference(_measured_pairs(both, plan, rows))
     if found is None:
         return ""
     return (

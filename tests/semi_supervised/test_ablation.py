@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from edge_runtime.alphabet import parse_alphabet
 from edge_runtime.errors import InputError, SettingsError
 from edge_runtime.labeled_images import read_manifest
 from semi_supervised import __main__ as command_line
+from semi_supervised import ablation
 from semi_supervised.ablation import schedule
 from semi_supervised.ablation.budgets import make_budgets
 from semi_supervised.ablation.cells import Job, make_jobs, unfinished
@@ -89,6 +91,16 @@ def test_the_shipped_plan_is_the_table_that_the_documents_promise():
     steps = {plan.settings_of(cell, unlabeled=True).train.steps for cell in cells}
     assert steps == {1800}  # all the same, of at most 8 minutes
     assert plan.data_settings().data.protocol == "budget"
+
+
+def test_the_long_plan_measures_on_the_same_images_as_long_as_the_full_preset_trains():
+    plan = read_plan(Path(ablation.__file__).with_name("long.toml"))
+    assert plan.data_settings().data == read_plan().data_settings().data
+    cells = plan.cells()
+    assert {cell.method for cell in cells} == {"consistency", "supervised"}
+    assert all(cell in read_plan().cells() for cell in cells)
+    steps = {plan.settings_of(cell, unlabeled=True).train.steps for cell in cells}
+    assert steps == {load_settings("full").train.steps}
 
 
 def test_an_ingredient_that_the_recipe_lacks_is_not_removed(plan, tmp_path):
