@@ -47,7 +47,11 @@ def comparisons(plan: Plan, rows: Rows) -> list[tuple[str, str, Labels, Differen
     for labels in plan.recipe_labels:
         whole = rows.get((plan.recipe, labels, ""))
         parts = (rows.get((plan.recipe, labels, name)) for name in plan.ingredients)
-        pairs += [(part, whole) for part in parts if part and whole]
+        pairs += [
+            (part, whole)
+            for part in parts
+            if part and whole and part.trained_as != whole.trained_as
+        ]
     found = []
     for first, second in pairs:
         if (compared := difference(first, second)) is not None:

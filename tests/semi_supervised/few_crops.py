@@ -6,8 +6,8 @@ from tests.conftest import draw_character
 
 SYMBOLS = parse_alphabet("0123Ω/")  # four that a digit reader knows, two new ones
 GLYPHLESS = "𓀀𓀁"  # no installed font has them
-FEW = ["data.protocol=few", "data.added_per_class=2", "data.synthetic_per_class=4"]
-SETTINGS = load_settings("tiny", [*FEW, "data.validation_share=0.4"])
+_DATA = ("protocol=few", "added_per_class=2", "synthetic_per_class=4", "validation_share=0.4")
+SETTINGS = load_settings("tiny", [f"data.{setting}" for setting in _DATA])
 
 
 def write_crops(folder, symbols, per_class):

@@ -13,7 +13,7 @@ from edge_runtime.metrics import wilson
 from semi_supervised.ablation.budgets import Budgets
 from semi_supervised.ablation.cells import MEASURED, Job
 from semi_supervised.ablation.code import code_digest
-from semi_supervised.ablation.conclusions import conclusions
+from semi_supervised.ablation.conclusions import comparisons, conclusions
 from semi_supervised.ablation.document import write_documents
 from semi_supervised.ablation.figures import difference, gather, interval_of_mean
 from semi_supervised.ablation.plan import Cell, read_plan
@@ -157,6 +157,14 @@ def test_conclusions_follow_from_the_figures(tmp_path):
     jobs = make_cells(folder, lambda c: 0.9 if c.method == "sgan" else 0.7, better)
     told = " ".join(conclusions(better, gather(better, jobs)))
     assert "It helps with 0 labels, 5 labels and all labels." in told
+
+
+def test_a_training_is_not_compared_with_itself(tmp_path):
+    rows = gather(PLAN, make_cells(tmp_path, made_up))
+    title, key = f"{PLAN.recipe} without averaging", (PLAN.recipe, "all", "averaging")
+    assert title in [first for first, *_ in comparisons(PLAN, rows)]
+    shared = replace(rows[PLAN.recipe, "all", ""], row=key)  # removing it changed nothing
+    assert title not in [first for first, *_ in comparisons(PLAN, rows | {key: shared})]
 
 
 def test_documents_are_written_between_markers_with_their_plots(tmp_path):
