@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +130,9 @@ class TrainSettings:
     steps_per_epoch: int = 200
     pretrain_epochs: int = 0  # of these, at first, with drawn characters as the only labels
     unlabeled_from: float = 0.0  # share of the steps before images without labels take part
+    # 0, or the share of the peak learning rate with which a second course begins where they join,
+    # the first having ended at zero: a finished network guesses better. Without any: one course.
+    restart: float = 0.0
     warmup_steps: int = 200
     learning_rate: float = 2e-3  # peak; a short warm-up, then a cosine down to zero
     generator_learning_rate: float = 1e-3
@@ -161,6 +165,7 @@ class TrainSettings:
     threshold: float = 0.0  # of the likeliest class, below which an image teaches nothing
     sharpening: float = 2.0  # exponent of the answer's probabilities; 1 leaves them as they are
     alignment: bool = True  # pull the mean of its answers towards how often symbols are seen
+    merge_look_alikes: bool = False  # guess that an image shows O, o or 0, and not which of them
 
     label_smoothing: float = 0.05
     dropout: float = 0.2
@@ -203,6 +208,13 @@ class TrainSettings:
         ):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} must lie in 0..1, 1 excluded")
+        if not 0 <= self.restart <= 1:
+            raise SettingsError("restart must lie in 0..1")
+        if self.restart and not max(1, self.pretrain_steps) <= self.joins < self.steps:
+            raise SettingsError(
+                "a restart parts two courses: unlabeled_from must lie between pretrain_epochs and "
+                "the end, for example at 0.8"
+            )
         if not 0 <= self.class_balance <= 1:
             raise SettingsError("class_balance must lie in 0..1")
         if not 0.25 <= self.width <= 4:
@@ -236,6 +248,11 @@ class TrainSettings:
     def pretrain_steps(self) -> int:
         """Number of steps with drawn characters as the only labels."""
         return self.pretrain_epochs * self.steps_per_epoch
+
+    @property
+    def joins(self) -> int:
+        """First step, counted from 0, in which images without labels may take part."""
+        return math.ceil(self.unlabeled_from * self.steps)
 
     @property
     def has_generator(self) -> bool:

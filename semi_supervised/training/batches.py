@@ -180,9 +180,8 @@ def batch_counts(
             "fonts that have the alphabet and leave train.batch_drawn above 0"
         )
     both = train.batch_labeled + train.batch_drawn
-    uses_unlabeled = train.method != "supervised" and len(images.unlabeled) > 0
     pretraining = step < train.pretrain_steps and synthesizer is not None
-    early = step < train.unlabeled_from * train.steps
+    early = step < train.joins
     if synthesizer is None:
         drawn = 0
     elif pretraining or len(images.labeled) == 0:
@@ -192,9 +191,16 @@ def batch_counts(
     return Counts(
         both - drawn,
         drawn,
-        train.batch_unlabeled if uses_unlabeled and not pretraining and not early else 0,
+        train.batch_unlabeled
+        if uses_unlabeled(images, train) and not pretraining and not early
+        else 0,
         train.batch_negatives if len(images.negatives) else 0,
     )
+
+
+def uses_unlabeled(images: TrainingImages, train: TrainSettings) -> bool:
+    """Whether images without labels take part in a training at all."""
+    return train.method != "supervised" and len(images.unlabeled) > 0
 
 
 def _most_given(images: TrainingImages, train: TrainSettings) -> int:

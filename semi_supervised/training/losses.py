@@ -21,13 +21,25 @@ def loss_consistency(
 
     Parameters
     ----------
-    logits : [N, C], of the strong views
+    logits : [N, C], of the strong views, for classes or sets of them
     guesses : [N, C], probabilities from the weak views
     threshold : an image whose likeliest class is less likely teaches nothing
     """
     sure = tf.cast(tf.reduce_max(guesses, axis=1) >= threshold, tf.float32)
     each = tf.nn.softmax_cross_entropy_with_logits(guesses, logits)
     return tf.reduce_mean(sure * each), tf.reduce_mean(sure)
+
+
+def merge(logits: tf.Tensor, sets: tf.Tensor) -> tf.Tensor:
+    """Logits of sets of classes, [N, S]: the logarithm of the sum of their members' exponentials.
+
+    Parameters
+    ----------
+    logits : [N, C]
+    sets : [C, S], 1 where a class belongs to a set; each class to one
+    """
+    top = tf.stop_gradient(tf.reduce_max(logits, axis=1, keepdims=True))
+    return top + tf.math.log(tf.exp(logits - top) @ sets + 1e-30)
 
 
 def sharpen(probabilities: tf.Tensor, exponent: float) -> tf.Tensor:

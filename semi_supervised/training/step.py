@@ -28,6 +28,7 @@ from semi_supervised.training.losses import (
     loss_feature_matching,
     loss_labeled,
     loss_real,
+    merge,
     sharpen,
 )
 from semi_supervised.training.networks import LATENT, Discriminator, Generator, widened
@@ -44,18 +45,23 @@ class Learner(tf.Module):
     Parameters
     ----------
     expected : float64 [classes], how often each class is seen; for distribution alignment
+    sets : float32 [classes, sets], the classes that unlabeled images are not to tell apart, with 1
+        where a class belongs to a set; without, each class is one
     teacher : whose answers are learned too
     fake : rounds the network in training and validation as the DPU does
     replicas : devices that share every batch; the learner is to be made in their scope
+    restarts : whether the learning rate takes two courses, parted where unlabeled images join
     """
 
     def __init__(
         self,
         settings: Settings,
         expected: npt.NDArray[np.float64],
+        sets: npt.NDArray[np.float32] | None = None,
         teacher: Discriminator | None = None,
         fake: FakeQuantizer | None = None,
         replicas: Replicas | None = None,
+        restarts: bool = False,
     ) -> None:
         super().__init__("learner")
         train = settings.train
@@ -65,7 +71,10 @@ class Learner(tf.Module):
         self._teacher = teacher
         self._fake = fake
         self._replicas = replicas or Replicas()
-        self._expected = tf.constant(expected, tf.float32)
+        self._restarts = restarts
+        members = np.eye(classes, dtype=np.float32) if sets is None else sets
+        self._sets = tf.constant(members)
+        self._expected = tf.constant(expected @ members, tf.float32)
         channels = train.channels or widened(train.width)
         self.discriminator = Discriminator(classes, train.dropout, train.seed, channels)
         self.averaged = Discriminator(classes, 0.0, train.seed, channels)
@@ -116,7 +125,7 @@ class Learner(tf.Module):
         train = self._train
         # One schedule for both: a generator that still learns fast while the discriminator no
         # longer does collapses, and takes accuracy with it.
-        rate = schedule(train, self.step)
+        rate = schedule(train, self.step, self._restarts)
         self.optimizer.learning_rate.assign(train.learning_rate * rate)
         if train.has_generator:
             self.generator_optimizer.learning_rate.assign(train.generator_learning_rate * rate)
@@ -162,7 +171,8 @@ class Learner(tf.Module):
             losses = {"labeled": self._labeled(parts[0], parts[1], labels)}
             losses |= self._gate(parts)
             if guesses is not None:
-                loss, sure = loss_consistency(parts[2], guesses, train.threshold)
+                merged = merge(parts[2], self._sets)
+                loss, sure = loss_consistency(merged, guesses, train.threshold)
                 losses["consistency"] = loss
             if self._teacher is not None:
                 losses["distillation"] = self._distill(inputs, out.logits, sum(counts[:3]))
@@ -212,8 +222,9 @@ class Learner(tf.Module):
         return {"gate": 0.5 * (loss_real(tf.concat(parts[:3], axis=0)) + fake)}
 
     def _guess(self, weak: tf.Tensor) -> tf.Tensor:
-        """Probabilities [N, classes] of unlabeled images by the averaged network."""
-        guesses = tf.nn.softmax(self.averaged(_to_float(weak), training=False).logits)
+        """Probabilities [N, sets] of unlabeled images by the averaged network."""
+        logits = self.averaged(_to_float(weak), training=False).logits
+        guesses = tf.nn.softmax(merge(logits, self._sets))
         if self._train.alignment:
             mean = self._replicas.mean(guesses)[0]
             guesses = align(guesses, self.answered, self._expected)
@@ -260,12 +271,21 @@ class Learner(tf.Module):
         return self.generator(z, training=False)
 
 
-def schedule(train: TrainSettings, step: tf.Tensor) -> tf.Tensor:
-    """Share of the peak learning rates: linear warm-up, then half a cosine down to zero."""
-    at = tf.cast(step, tf.float32)
+def schedule(train: TrainSettings, step: tf.Tensor, restarts: bool = False) -> tf.Tensor:
+    """Share of the peak learning rates: linear warm-up, then half a cosine down to zero.
+
+    Where it ``restarts``, twice: in the steps before unlabeled images join and in those after,
+    there from the share `restart` (warm restarts: Loshchilov & Hutter 2017).
+    """
+    at, peak, length = tf.cast(step, tf.float32), 1.0, float(train.steps)
+    if restarts:
+        again = at >= train.joins
+        peak = tf.where(again, train.restart, 1.0)
+        length = tf.where(again, float(train.steps - train.joins), float(train.joins))
+        at = tf.where(again, at - train.joins, at)
     warmup = tf.minimum(1.0, (at + 1) / train.warmup_steps)
-    progress = tf.minimum(1.0, at / train.steps)
-    return warmup * 0.5 * (1 + tf.cos(math.pi * progress))
+    progress = tf.minimum(1.0, at / length)
+    return peak * warmup * 0.5 * (1 + tf.cos(math.pi * progress))
 
 
 def _to_float(inputs: tf.Tensor) -> tf.Tensor:

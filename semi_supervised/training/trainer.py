@@ -26,6 +26,7 @@ from tqdm import tqdm
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.files import sha256_of, write_json
+from edge_runtime.look_alikes import look_alikes
 from semi_supervised.data import chooses_epoch, read_alphabet
 from semi_supervised.frequencies import expected_frequencies
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
@@ -38,7 +39,7 @@ from semi_supervised.settings import (
 from semi_supervised.sheets import write_png
 from semi_supervised.sources import find_weights
 from semi_supervised.synthesis import Synthesizer
-from semi_supervised.training.batches import Batch, batch_counts, make_batches
+from semi_supervised.training.batches import Batch, batch_counts, make_batches, uses_unlabeled
 from semi_supervised.training.checkpoints import (
     append_history,
     load_best,
@@ -178,10 +179,12 @@ def _train(
             validation = load_evaluation(manifest, alphabet, "validation")
             kind = settings.train.drawn_frequencies
             expected = expected_frequencies(alphabet, kind, images.natural_labels)
+            sets = membership(alphabet) if settings.train.merge_look_alikes else None
+            restarts = settings.train.restart > 0 and uses_unlabeled(images, settings.train)
             network = _read_teacher(teacher, alphabet) if teacher else None
             fake = FakeQuantizer.read(quantization) if quantization else None
             with replicas.scope():
-                learner = Learner(settings, expected, network, fake, replicas)
+                learner = Learner(settings, expected, sets, network, fake, replicas, restarts)
             if first:
                 _start(learner, first, alphabet)
             run = _Run(learner, alphabet, validation, output, chooses, watch)
@@ -222,6 +225,13 @@ def _read_teacher(path: Path, alphabet: Alphabet) -> Discriminator:
     if own != alphabet:
         raise InputError(f"{path}: cannot teach, for its symbols are not those to be learned")
     return network
+
+
+def membership(alphabet: Alphabet) -> npt.NDArray[np.float32]:
+    """Which classes look alike, float32 [classes, sets]: 1 where a class belongs to a set."""
+    alike = look_alikes(alphabet)
+    numbers = {classes: number for number, classes in enumerate(dict.fromkeys(alike))}
+    return np.eye(len(numbers), dtype=np.float32)[[numbers[classes] for classes in alike]]
 
 
 def _describe(
