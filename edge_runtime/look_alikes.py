@@ -25,6 +25,13 @@ def look_alikes(alphabet: Alphabet) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(classes[sets.get(symbol, symbol)]) for symbol in alphabet.symbols)
 
 
+def numbers_of_sets(alphabet: Alphabet) -> list[int]:
+    """Number of the set of look-alikes that each class belongs to, in order of their first."""
+    alike = look_alikes(alphabet)
+    numbers = {classes: number for number, classes in enumerate(dict.fromkeys(alike))}
+    return [numbers[classes] for classes in alike]
+
+
 def either(symbols: Sequence[str]) -> str:
     """Symbols as a sentence names them: ``O, 0 or o``."""
     *before, last = symbols

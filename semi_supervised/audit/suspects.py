@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.alphabet import Alphabet
-from edge_runtime.look_alikes import look_alikes
+from edge_runtime.look_alikes import numbers_of_sets
 
 _CLEARLY = 3.0  # an ambiguous label's look-alike is that many times as likely, or more
 
@@ -77,7 +77,7 @@ def find_suspects(
     """
     p = probabilities.astype(np.float64)
     given = np.array([alphabet.index(label) for label in labels])
-    kind = kinds(alphabet)
+    kind = np.array(numbers_of_sets(alphabet))
     alike = np.zeros((len(p), int(kind.max()) + 1))
     np.add.at(alike.T, kind, p.T)
     read = p.argmax(axis=1)
@@ -136,10 +136,3 @@ def _estimated_errors(p: Floats, given: Indices) -> int:
     total = joint.sum(axis=1)
     wrong = np.where(total > 0, 1 - joint.diagonal() / np.maximum(total, 1), 0)
     return round(float((wrong * count).sum()))
-
-
-def kinds(alphabet: Alphabet) -> Indices:
-    """Number of the set of look-alikes that each class belongs to, int64 [classes]."""
-    sets = look_alikes(alphabet)
-    order = list(dict.fromkeys(sets))
-    return np.array([order.index(alike) for alike in sets])

@@ -181,7 +181,7 @@ def batch_counts(
         )
     both = train.batch_labeled + train.batch_drawn
     pretraining = step < train.pretrain_steps and synthesizer is not None
-    early = step < train.joins
+    joined = uses_unlabeled(images, train) and not pretraining and step >= train.joins
     if synthesizer is None:
         drawn = 0
     elif pretraining or len(images.labeled) == 0:
@@ -191,9 +191,7 @@ def batch_counts(
     return Counts(
         both - drawn,
         drawn,
-        train.batch_unlabeled
-        if uses_unlabeled(images, train) and not pretraining and not early
-        else 0,
+        train.batch_unlabeled if joined else 0,
         train.batch_negatives if len(images.negatives) else 0,
     )
 

@@ -72,9 +72,8 @@ class Learner(tf.Module):
         self._fake = fake
         self._replicas = replicas or Replicas()
         self._restarts = restarts
-        members = np.eye(classes, dtype=np.float32) if sets is None else sets
-        self._sets = tf.constant(members)
-        self._expected = tf.constant(expected @ members, tf.float32)
+        self._sets = sets
+        self._expected = tf.constant(expected if sets is None else expected @ sets, tf.float32)
         channels = train.channels or widened(train.width)
         self.discriminator = Discriminator(classes, train.dropout, train.seed, channels)
         self.averaged = Discriminator(classes, 0.0, train.seed, channels)
@@ -171,8 +170,7 @@ class Learner(tf.Module):
             losses = {"labeled": self._labeled(parts[0], parts[1], labels)}
             losses |= self._gate(parts)
             if guesses is not None:
-                merged = merge(parts[2], self._sets)
-                loss, sure = loss_consistency(merged, guesses, train.threshold)
+                loss, sure = loss_consistency(self._merge(parts[2]), guesses, train.threshold)
                 losses["consistency"] = loss
             if self._teacher is not None:
                 losses["distillation"] = self._distill(inputs, out.logits, sum(counts[:3]))
@@ -224,12 +222,15 @@ class Learner(tf.Module):
     def _guess(self, weak: tf.Tensor) -> tf.Tensor:
         """Probabilities [N, sets] of unlabeled images by the averaged network."""
         logits = self.averaged(_to_float(weak), training=False).logits
-        guesses = tf.nn.softmax(merge(logits, self._sets))
+        guesses = tf.nn.softmax(self._merge(logits))
         if self._train.alignment:
             mean = self._replicas.mean(guesses)[0]
             guesses = align(guesses, self.answered, self._expected)
             self.answered.assign_add((1 - _ANSWERS_DECAY) * (mean - self.answered))
         return sharpen(guesses, self._train.sharpening)
+
+    def _merge(self, logits: tf.Tensor) -> tf.Tensor:
+        return logits if self._sets is None else merge(logits, self._sets)
 
     def _distill(self, inputs: tf.Tensor, logits: tf.Tensor, count: int) -> tf.Tensor:
         assert self._teacher is not None

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from edge_runtime.alphabet import Alphabet
 from edge_runtime.errors import EdgeGlyphError, InputError
 from edge_runtime.files import sha256_of, write_json
-from edge_runtime.look_alikes import look_alikes
+from edge_runtime.look_alikes import numbers_of_sets
 from semi_supervised.data import chooses_epoch, read_alphabet
 from semi_supervised.frequencies import expected_frequencies
 from semi_supervised.negatives import FILE_NAME as NEGATIVES_FILE
@@ -229,9 +229,8 @@ def _read_teacher(path: Path, alphabet: Alphabet) -> Discriminator:
 
 def membership(alphabet: Alphabet) -> npt.NDArray[np.float32]:
     """Which classes look alike, float32 [classes, sets]: 1 where a class belongs to a set."""
-    alike = look_alikes(alphabet)
-    numbers = {classes: number for number, classes in enumerate(dict.fromkeys(alike))}
-    return np.eye(len(numbers), dtype=np.float32)[[numbers[classes] for classes in alike]]
+    numbers = numbers_of_sets(alphabet)
+    return np.eye(max(numbers) + 1, dtype=np.float32)[numbers]
 
 
 def _describe(
