@@ -96,6 +96,8 @@ class AugmentSettings:
     gamma_probability: float = 0.3
     erase_probability: float = 0.0  # of hiding one to three small patches
     invert_probability: float = 0.2  # dark on light and light on dark are the same character
+    # Of drawn characters too: some signs are photographed with the camera on its side.
+    quarter_turn_probability: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.rotation_degrees <= 15:
@@ -110,6 +112,7 @@ class AugmentSettings:
             "gamma_probability",
             "erase_probability",
             "invert_probability",
+            "quarter_turn_probability",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} must lie in 0..1")

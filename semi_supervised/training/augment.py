@@ -69,6 +69,19 @@ class Augmenter:
         return out
 
 
+def turn_quarters(inputs: npt.NDArray[np.int8], probability: float, seed: list[int]) -> None:
+    """Turn some of the inputs, int8 [N, 32, 32, 1], by 90 degrees to the left or right, in place.
+
+    As signs look that were photographed with the camera on its side. Halving and contrast do not
+    depend on it, so turned inputs are the inputs of a turned image.
+    """
+    rng = np.random.default_rng(seed)
+    turned = rng.random(len(inputs)) < probability
+    quarters = rng.choice([-1, 1], len(inputs))
+    for i in np.flatnonzero(turned):
+        inputs[i] = np.rot90(inputs[i], quarters[i])
+
+
 _WEAK_SHIFT = 3  # pixels of the canvas, 5 % of its side
 
 

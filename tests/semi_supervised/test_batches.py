@@ -177,6 +177,33 @@ def test_both_views_of_an_unlabeled_image_show_it(load):
     assert likest >= len(batch.weak) - 2  # a strong change may hide much
 
 
+def test_quarter_turns_change_nothing_else(load, synthesizer):
+    """All or some images, to both sides; the views by which classes are guessed stay."""
+    images = load("data.labels_per_class=1")
+
+    def batch(probability):
+        settings = load_settings("tiny", [f"augment.quarter_turn_probability={probability}"])
+        return BatchMaker(images, synthesizer, settings).batch(3)
+
+    plain, some, turned = batch(0), batch(0.5), batch(1)
+    assert np.array_equal(plain.weak, turned.weak)
+    sides = set()
+    for part in ("given", "drawn", "strong", "negatives"):
+        for a, b, c in zip(*(getattr(k, part) for k in (plain, some, turned)), strict=True):
+            side = [k for k in (1, 3) if np.array_equal(np.rot90(a, k), c)]
+            assert side, part
+            assert np.array_equal(b, a) or np.array_equal(b, c), part
+            sides.add((side[0], np.array_equal(b, c)))
+    assert sides == {(1, False), (1, True), (3, False), (3, True)}
+
+
+def test_a_turned_input_is_the_input_of_a_turned_image():
+    canvas = np.random.default_rng(1).integers(0, 256, (64, 64), np.uint8)
+    for quarters in (1, -1):
+        turned = np.ascontiguousarray(np.rot90(canvas, quarters))
+        assert np.array_equal(preprocess(turned), np.rot90(preprocess(canvas), quarters))
+
+
 def shows(view, canvas):
     return np.array_equal(view[..., 0], preprocess(canvas)[..., 0])
 
