@@ -96,7 +96,8 @@ class AugmentSettings:
     gamma_probability: float = 0.3
     erase_probability: float = 0.0  # of hiding one to three small patches
     invert_probability: float = 0.2  # dark on light and light on dark are the same character
-    # Of drawn characters too: some signs are photographed with the camera on its side.
+    # Of drawn characters too, for crops that may lie on their side; it costs the upright ones a
+    # little (docs/training.md).
     quarter_turn_probability: float = 0.0
 
     def __post_init__(self) -> None:
