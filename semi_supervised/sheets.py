@@ -15,7 +15,7 @@ from edge_runtime.labeled_images import LabeledImage
 from edge_runtime.negatives import Negative
 from edge_runtime.preprocess import SIDE, preprocess
 from semi_supervised.settings import AugmentSettings
-from semi_supervised.training.augment import Augmenter, to_canvas, turn_quarters
+from semi_supervised.training.augment import Augmenter, to_canvas
 
 _COLUMNS = 31  # two rows are the alphabet of 62
 _PAPER = 255
@@ -62,10 +62,9 @@ def write_augmentation_sheet(
         return
     augmenter = Augmenter(settings)
     rows = []
-    for row, image in enumerate(train[:: max(1, len(train) // count)][:count]):
+    for image in train[:: max(1, len(train) // count)][:count]:
         gray = read_gray(image.path)
         changed = augmenter.batch(np.repeat(to_canvas(gray)[None], _COLUMNS - 1, axis=0), seed=0)
-        turn_quarters(changed, settings.quarter_turn_probability, [row])
         rows.append(_grid([_levels(preprocess(gray)), *map(_levels, changed)]))
     write_png(path, _stack(rows))
 

@@ -25,6 +25,7 @@ class Augmenter:
 
     def __init__(self, settings: AugmentSettings) -> None:
         s = settings
+        self._turned = s.quarter_turn_probability
         self._chain = A.Compose(
             [
                 A.Affine(
@@ -66,20 +67,20 @@ class Augmenter:
         out = np.empty((len(canvases), SIDE, SIDE, 1), np.int8)
         for i, canvas in enumerate(canvases):
             out[i, ..., 0] = normalize_contrast(halve(self._chain(image=canvas)["image"]))
+        self.turn(out, seed)
         return out
 
+    def turn(self, inputs: npt.NDArray[np.int8], seed: int) -> None:
+        """Turn some of the inputs, int8 [N, 32, 32, 1], by 90 degrees to either side, in place.
 
-def turn_quarters(inputs: npt.NDArray[np.int8], probability: float, seed: list[int]) -> None:
-    """Turn some of the inputs, int8 [N, 32, 32, 1], by 90 degrees to the left or right, in place.
-
-    As signs look that were photographed with the camera on its side. Halving and contrast do not
-    depend on it, so turned inputs are the inputs of a turned image.
-    """
-    rng = np.random.default_rng(seed)
-    turned = rng.random(len(inputs)) < probability
-    quarters = rng.choice([-1, 1], len(inputs))
-    for i in np.flatnonzero(turned):
-        inputs[i] = np.rot90(inputs[i], quarters[i])
+        As signs look that were photographed with the camera on its side. Halving and contrast do
+        not depend on it, so turned inputs are the inputs of a turned image.
+        """
+        rng = np.random.default_rng(seed)
+        turned = rng.random(len(inputs)) < self._turned
+        quarters = rng.choice([-1, 1], len(inputs))
+        for i in np.flatnonzero(turned):
+            inputs[i] = np.rot90(inputs[i], quarters[i])
 
 
 _WEAK_SHIFT = 3  # pixels of the canvas, 5 % of its side

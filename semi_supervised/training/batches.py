@@ -24,7 +24,7 @@ from edge_runtime.preprocess import SIDE, preprocess
 from semi_supervised.frequencies import expected_frequencies
 from semi_supervised.settings import Settings, TrainSettings
 from semi_supervised.synthesis import FIRST_UNSEEN, Synthesizer
-from semi_supervised.training.augment import Augmenter, turn_quarters, weak_batch
+from semi_supervised.training.augment import Augmenter, weak_batch
 from semi_supervised.training.images import TrainingImages
 
 _AHEAD = 4  # batches prepared in advance by each process
@@ -99,12 +99,9 @@ class BatchMaker:
         changed = np.concatenate([given, unlabeled, negatives])
         strong_seed, weak_seed = np.random.default_rng([seed, 4, step]).integers(2**31, size=2)
         inputs = self._augmenter.batch(self._canvases[changed], int(strong_seed))
-        drawn, drawn_classes = self._draw(step, counts.drawn)
-        for part, stream in ((inputs, 6), (drawn, 7)):
-            turn_quarters(
-                part, self._settings.augment.quarter_turn_probability, [seed, stream, step]
-            )
         parts = np.split(inputs, [len(given), len(given) + len(unlabeled)])
+        drawn, drawn_classes = self._draw(step, counts.drawn)
+        self._augmenter.turn(drawn, int(weak_seed))
         guessed = unlabeled if self._settings.train.has_consistency else unlabeled[:0]
         return Batch(
             parts[0],
