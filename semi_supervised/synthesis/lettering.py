@@ -75,6 +75,26 @@ def crop_box(box: Box, rng: np.random.Generator) -> Box:
     return left - sides[0], top - sides[1], right + sides[2], bottom + sides[3]
 
 
+def column_box(word: Word, at: int, rng: np.random.Generator) -> Box:
+    """A symbol's column of its word's box: as high as the word, cut between the symbols.
+
+    Small letters have room above them, where others of the word have stems.
+    """
+    left, _, right, _ = word.boxes[at]
+    inked = [box for box in word.boxes if box[2] > box[0]] or [word.boxes[at]]
+    top, bottom = min(box[1] for box in inked), max(box[3] for box in inked)
+    height = max(bottom - top, 0.5 * EM)
+    spread = 0.07 if rng.random() < 0.7 else 0.15
+    sides = np.clip(rng.normal(0.03, spread, 4), -0.08, 0.4) * height
+    if at > 0:
+        left = (word.boxes[at - 1][2] + left) / 2
+        sides[0] = rng.normal(0.02, 0.04) * height
+    if at + 1 < len(word.boxes):
+        right = (right + word.boxes[at + 1][0]) / 2
+        sides[2] = rng.normal(0.02, 0.04) * height
+    return left - sides[0], top - sides[1], right + sides[2], bottom + sides[3]
+
+
 def _weigh(ink: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Now and then bolder or lighter strokes, stencil bridges, worn paint."""
     kind = rng.random()

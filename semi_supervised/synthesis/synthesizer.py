@@ -15,14 +15,18 @@ from edge_runtime.files import sha256_of
 from edge_runtime.images import Gray
 from semi_supervised.synthesis.camera import crop_slanted, photograph
 from semi_supervised.synthesis.fonts import Face, drawable, find_faces
-from semi_supervised.synthesis.lettering import crop_box, cut_out, set_word
+from semi_supervised.synthesis.lettering import column_box, crop_box, cut_out, set_word
 from semi_supervised.synthesis.paint import paint
 
 log = logging.getLogger(__name__)
 
+# Share of columns of a word's box, as data sets cut words into characters; the others have boxes
+# of their own, as people cut characters by hand.
+_OF_WORDS = 0.3
+
 # Training draws its images of a class from this turn on, so that no fixed set ever holds one.
 FIRST_UNSEEN = 1 << 32
-VERSION = 2  # raised with every change of what image i looks like
+VERSION = 3  # raised with every change of what image i looks like
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,12 @@ class Synthesizer:
         """Draw image ``i``: uint8 [height, width], 10 to about 60 pixels high."""
         rng = np.random.default_rng([self.seed, i])
         symbol = self.label(i)
-        neighbours = self._neighbours(symbol, rng)
         face = self.pick_face(rng, symbol)
-        before, after = ("" if s in face.lacking else s for s in neighbours)
-        word = set_word([before, symbol, after], face, rng)
-        ink, box = cut_out(word, crop_box(word.boxes[1], rng))
+        column = rng.random() < _OF_WORDS
+        symbols, at = self._word(symbol, rng) if column else self._between(symbol, rng)
+        word = set_word(["" if s in face.lacking else s for s in symbols], face, rng)
+        box = column_box(word, at, rng) if column else crop_box(word.boxes[at], rng)
+        ink, box = cut_out(word, box)
         return photograph(crop_slanted(paint(ink, rng), box, rng), rng)
 
     def file_name(self, i: int) -> str:
@@ -102,13 +107,32 @@ class Synthesizer:
             groups[symbol.isupper(), symbol.islower(), symbol.isdigit()].append(symbol)
         return {symbol: group for group in groups.values() for symbol in group}
 
-    def _neighbours(self, symbol: str, rng: np.random.Generator) -> tuple[str, str]:
-        """What stands before and after: mostly of the same kind, as in words and numbers."""
-        chosen = []
+    def _between(self, symbol: str, rng: np.random.Generator) -> tuple[list[str], int]:
+        """A symbol and what stands before and after: mostly of the same kind, and its place."""
+        around = []
         for _ in range(2):
             pool = self._alike[symbol] if rng.random() < 0.8 else self.alphabet.symbols
-            chosen.append(pool[rng.integers(len(pool))] if rng.random() < 0.8 else "")
-        return chosen[0], chosen[1]
+            around.append(pool[rng.integers(len(pool))] if rng.random() < 0.8 else "")
+        return [around[0], symbol, around[1]], 1
+
+    def _word(self, symbol: str, rng: np.random.Generator) -> tuple[list[str], int]:
+        """A word or number of two to seven symbols that has ``symbol``, and its place.
+
+        Its neighbours tell a letter's size: capitals among capitals or at the beginning of small
+        letters, small letters now and then after a capital.
+        """
+        length = int(rng.integers(2, 8))
+        at = int(rng.integers(length))
+        alike = self._alike[symbol]
+        first = others = alike
+        if symbol.isupper() and rng.random() < 0.35:
+            at, others = 0, self._alike.get(symbol.lower(), alike)
+        elif symbol.islower() and rng.random() < 0.5:
+            first = self._alike.get(symbol.upper(), alike)
+        pools = [first] + [others] * (length - 1)
+        symbols = [pool[rng.integers(len(pool))] for pool in pools]
+        symbols[at] = symbol
+        return symbols, at
 
 
 def synthesizer_if_possible(alphabet: Alphabet, seed: int) -> Synthesizer | None:
