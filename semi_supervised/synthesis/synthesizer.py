@@ -60,7 +60,7 @@ class Synthesizer:
         symbol = self.label(i)
         face = self.pick_face(rng, symbol)
         column = rng.random() < _OF_WORDS
-        symbols, at = self._word(symbol, rng) if column else self._between(symbol, rng)
+        symbols, at = self.word_around(symbol, rng) if column else self._between(symbol, rng)
         word = set_word(["" if s in face.lacking else s for s in symbols], face, rng)
         box = column_box(word, at, rng) if column else crop_box(word.boxes[at], rng)
         ink, box = cut_out(word, box)
@@ -69,6 +69,25 @@ class Synthesizer:
     def file_name(self, i: int) -> str:
         """Name of image ``i``'s file in a fixed set, below a folder of its class."""
         return f"{self.alphabet.folder_of_symbol(self.label(i))}/{i:06d}.png"
+
+    def word_around(self, symbol: str, rng: np.random.Generator) -> tuple[list[str], int]:
+        """A word or number of two to seven symbols that has ``symbol``, and its place.
+
+        Its neighbours tell a letter's size: capitals among capitals or at the beginning of small
+        letters, small letters now and then after a capital.
+        """
+        length = int(rng.integers(2, 8))
+        at = int(rng.integers(length))
+        alike = self._alike[symbol]
+        first = others = alike
+        if symbol.isupper() and rng.random() < 0.35:
+            at, others = 0, self._alike.get(symbol.lower(), alike)
+        elif symbol.islower() and rng.random() < 0.5:
+            first = self._alike.get(symbol.upper(), alike)
+        pools = [first] + [others] * (length - 1)
+        symbols = [pool[rng.integers(len(pool))] for pool in pools]
+        symbols[at] = symbol
+        return symbols, at
 
     @property
     def families(self) -> int:
@@ -114,25 +133,6 @@ class Synthesizer:
             pool = self._alike[symbol] if rng.random() < 0.8 else self.alphabet.symbols
             around.append(pool[rng.integers(len(pool))] if rng.random() < 0.8 else "")
         return [around[0], symbol, around[1]], 1
-
-    def _word(self, symbol: str, rng: np.random.Generator) -> tuple[list[str], int]:
-        """A word or number of two to seven symbols that has ``symbol``, and its place.
-
-        Its neighbours tell a letter's size: capitals among capitals or at the beginning of small
-        letters, small letters now and then after a capital.
-        """
-        length = int(rng.integers(2, 8))
-        at = int(rng.integers(length))
-        alike = self._alike[symbol]
-        first = others = alike
-        if symbol.isupper() and rng.random() < 0.35:
-            at, others = 0, self._alike.get(symbol.lower(), alike)
-        elif symbol.islower() and rng.random() < 0.5:
-            first = self._alike.get(symbol.upper(), alike)
-        pools = [first] + [others] * (length - 1)
-        symbols = [pool[rng.integers(len(pool))] for pool in pools]
-        symbols[at] = symbol
-        return symbols, at
 
 
 def synthesizer_if_possible(alphabet: Alphabet, seed: int) -> Synthesizer | None:

@@ -17,7 +17,7 @@ from semi_supervised.__main__ import main
 from semi_supervised.synthesis import Synthesizer
 from semi_supervised.synthesis.fonts import find_faces
 from semi_supervised.synthesis.glyphs import draw_glyph
-from semi_supervised.synthesis.lettering import set_word
+from semi_supervised.synthesis.lettering import column_box, set_word
 from semi_supervised.synthesis.negatives import HELD_OUT, KINDS, NegativeSynthesizer
 from semi_supervised.synthesis.writing import write_images
 
@@ -72,6 +72,74 @@ def test_boxes_of_a_word_hold_their_symbols(faces):
         left, top, right, bottom = (int(v) for v in box)
         assert (right - left > 5) == bool(symbol)
         assert word.ink[top:bottom, left:right].any() == bool(symbol)
+
+
+@pytest.mark.parametrize("symbols", ["xl", "XL", "Moon", "no", "1907", "q"])
+def test_a_column_is_as_high_as_its_word_and_ends_beside_its_symbol(faces, symbols):
+    word = set_word(symbols, faces[0], np.random.default_rng(1))
+    word_top, word_bottom = min(b[1] for b in word.boxes), max(b[3] for b in word.boxes)
+    height = word_bottom - word_top
+    rng = np.random.default_rng(2)
+    for at, (left, _, right, _) in enumerate(word.boxes):
+        boxes = np.array([column_box(word, at, rng) for _ in range(300)])
+        middle = np.median(boxes, axis=0)
+        assert middle[1] == pytest.approx(word_top, abs=0.06 * height)
+        assert middle[3] == pytest.approx(word_bottom, abs=0.06 * height)
+        assert (boxes[:, 3] - boxes[:, 1] > 0.8 * height).all()
+        ends = [left, right]
+        if at > 0:
+            ends[0] = (word.boxes[at - 1][2] + left) / 2
+        if at < len(symbols) - 1:
+            ends[1] = (right + word.boxes[at + 1][0]) / 2
+        assert middle[0] == pytest.approx(ends[0], abs=0.06 * height)
+        assert middle[2] == pytest.approx(ends[1], abs=0.06 * height)
+
+
+def test_symbols_without_ink_still_have_a_column(faces):
+    word = set_word(["", ""], faces[0], np.random.default_rng(1))
+    left, top, right, bottom = column_box(word, 0, np.random.default_rng(2))
+    assert all(np.isfinite(v) for v in (left, top, right, bottom))
+
+
+def test_words_are_of_one_case_or_begin_with_a_capital(faces):
+    symbols = "".join(ALPHABET_62.symbols)
+    synthesizer = Synthesizer(ALPHABET_62, faces, seed=1)
+    seen = set()
+    for i in range(3100):
+        symbol = synthesizer.label(i)
+        letters, at = synthesizer.word_around(symbol, np.random.default_rng([3, i]))
+        word = "".join(letters)
+        assert letters[at] == symbol
+        assert 2 <= len(letters) <= 7
+        assert set(word) <= set(symbols)
+        assert word.isdigit() or word.isupper() or word[1:].islower()
+        seen.add((symbol.isupper(), symbol.islower(), word.isupper(), word[0].isupper()))
+    # Capitals among capitals and before small letters; small ones with a capital and without.
+    capital, small = (True, False), (False, True)
+    assert {(*capital, True, True), (*capital, False, True)} < seen
+    assert {(*small, False, True), (*small, False, False)} < seen
+
+
+def test_small_letters_have_room_above_them_in_columns_of_words_alone(faces, monkeypatch):
+    """In a tight box an o is as high as an O; in a column of its word something may be higher."""
+    synthesizer = Synthesizer(parse_alphabet("Oo"), faces, seed=4)
+    lower = {}
+    for share in (0, 1):
+        monkeypatch.setattr("semi_supervised.synthesis.synthesizer._OF_WORDS", share)
+        inputs = [preprocess(synthesizer.draw(i))[..., 0].astype(int) for i in range(400)]
+        # What the upper fifth of the rows shows, as a share of the whole image's contrast.
+        shown = np.array([each[:6].std() / (each.std() + 1) for each in inputs])
+        lower[share] = shown[::2].mean() - shown[1::2].mean()
+    assert abs(lower[0]) < 0.05
+    assert lower[1] > 0.12
+
+
+def test_alphabets_without_case_have_words_too(faces):
+    synthesizer = Synthesizer(DIGITS, faces, seed=1)
+    for i in range(200):
+        letters, at = synthesizer.word_around("7", np.random.default_rng(i))
+        assert letters[at] == "7"
+        assert "".join(letters).isdigit()
 
 
 def test_image_i_is_the_same_whatever_came_before(faces):
