@@ -38,7 +38,7 @@ def photograph(picture: Mask, rng: np.random.Generator) -> Gray:
     height, width = picture.shape
     kind = rng.random()
     if kind < 0.7:
-        sigma = 0.3 + min(rng.exponential(0.045), 0.17) * height
+        sigma = 0.3 + min(rng.exponential(0.03), 0.15) * height
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
     elif kind < 0.78:
         picture = np.asarray(cv2.filter2D(picture, -1, _motion(height, rng)), np.float32)
@@ -47,7 +47,7 @@ def photograph(picture: Mask, rng: np.random.Generator) -> Gray:
     if scale < 1:
         size = (max(3, round(width * scale)), max(3, round(height * scale)))
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
-    noise = np.float32(min(rng.exponential(3.0), 15))
+    noise = np.float32(min(rng.exponential(1.5), 15))
     picture = picture + rng.standard_normal(picture.shape, np.float32) * noise
     gray: Gray = np.clip(picture + np.float32(0.5), 0, 255).astype(np.uint8)
     if rng.random() < 0.4:

@@ -44,7 +44,7 @@ def paint_ground(
 ) -> Mask:
     """What is behind: plain, shaded, cloudy, striped, or with the edge of a panel in it."""
     picture = np.full(shape, level, np.float32)
-    picture += _shading(shape, rng) * np.float32(rng.uniform(0, 0.35) * contrast)
+    picture += _shading(shape, rng) * np.float32(rng.uniform(0, 0.2) * contrast)
     kind = rng.random()
     if kind < 0.12:
         picture += _edge(shape, rng) * np.float32(rng.uniform(-1, 1) * contrast)

@@ -26,7 +26,7 @@ _OF_WORDS = 0.3
 
 # Training draws its images of a class from this turn on, so that no fixed set ever holds one.
 FIRST_UNSEEN = 1 << 32
-VERSION = 3  # raised with every change of what image i looks like
+VERSION = 4  # raised with every change of what image i looks like
 
 
 @dataclass(frozen=True)
