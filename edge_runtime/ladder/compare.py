@@ -17,6 +17,9 @@ from edge_runtime.scores import Prediction, predictions
 from edge_runtime.trace import Trace, first_difference
 
 TOLERANCE: Final = 1e-4  # between float logits
+# Between a layer's float values, as a share of its largest: rounding makes some 1e-6, and what is
+# wrong with one channel of it may be little more by then.
+_TOLERANCE_OF_LAYERS: Final = 1e-5
 
 _PREPROCESSING, _SCORES, _LOGITS = "preprocessing", "scores", "logits"
 
@@ -124,7 +127,7 @@ class Ladder:
         a, b = own[2].logits, base[2].logits
         at = first_difference(a, b, TOLERANCE)
         if at is not None:
-            self._locate(own, base, batch, at, TOLERANCE)
+            self._locate(own, base, batch, at, _TOLERANCE_OF_LAYERS)
         largest = float(np.abs(a.astype(np.float64) - b).max())
         self.largest[own[0].name] = max(self.largest.get(own[0].name, 0.0), largest)
 

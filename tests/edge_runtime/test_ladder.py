@@ -224,7 +224,7 @@ def test_a_weight_of_the_frozen_graph(model, batch, tmp_path):
     assert found.layer == "discriminator/conv2d_3/Conv2D"
     assert found.element.endswith("channel 6")
     assert "frozen_model.pb" in found.look_at
-    assert abs(float(found.found) - float(found.wanted)) > 1e-4
+    assert abs(float(found.found) - float(found.wanted)) > 1e-5
 
 
 def test_a_weight_of_the_float_onnx_model(model, batch, tmp_path):

@@ -123,7 +123,9 @@ def test_empty_cells_are_blank(tmp_path, video):
 def test_contours_find_what_cells_find(tmp_path, video, ink, ground):
     source = write_video(tmp_path / "in.avi", noisy([meter("47K92", ink, ground)] * 5))
     table = tmp_path / "out.csv"
-    roi = "a=20,30,200,60:cells=5; b=20,30,200,60:contours; c=5%,10%,90%,80%:contours=30-90"
+    box, allow = "20,30,200,60", "allow=digits+upper"  # not g for 9
+    roi = f"a={box}:cells=5:{allow}; b={box}:contours:{allow}"
+    roi += f"; c=5%,10%,90%,80%:contours=30-90:{allow}"
     code, _, _ = video(source, tmp_path / "out.avi", "--roi", roi, "--readings", table)
     assert code == 0
     assert {row["text"] for row in rows_of(table)} == {"47K92"}

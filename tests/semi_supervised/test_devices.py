@@ -25,7 +25,7 @@ from semi_supervised.settings import load_settings
 from semi_supervised.training.replicas import Replicas
 from semi_supervised.training.trainer import train
 folder = Path(sys.argv[1])
-settings = load_settings("tiny", ["train.epochs=1", "train.width=0.5"])
+settings = load_settings("tiny", ["train.epochs=1", "train.steps_per_epoch=2", "train.width=0.5"])
 for devices in (1, 2):
     train(folder / "manifest.csv", folder / str(devices), settings, 0, devices=devices)
 train(folder / "manifest.csv", folder / "2", settings, 0, devices=2)  # finished: left alone
@@ -57,7 +57,12 @@ def test_two_devices_learn_what_one_learns(trained):
     with np.load(one / "checkpoint.npz") as a, np.load(two / "checkpoint.npz") as b:
         assert a.files == b.files
         for name in a.files:
-            assert np.allclose(a[name], b[name], rtol=0, atol=1e-3), name  # measured: 3e-6
+            apart = np.linalg.norm(a[name] - b[name])
+            # A sum in another order, 1e-6 of it, may bring a ReLU to its other side, which the
+            # generator's four images feel most: measured 0.002 and 0.03, with one device whose
+            # first weights are changed by 1e-6 likewise.
+            limit = 0.2 if name.startswith("generator") else 0.02
+            assert apart <= limit * np.linalg.norm(a[name]), name
     assert json.loads((two / "training.json").read_text())["devices"] == 2
     assert not (trained / "2.1").exists()
 
