@@ -14,7 +14,7 @@ from typing import Any
 from tabulate import tabulate
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import replacing, write_json, write_text
+from edge_runtime.files import replacing, sha256_of, write_json, write_text
 
 FILES = (
     "frozen_model.pb",
@@ -141,6 +141,7 @@ def card(folder: Path, name: str, command: str) -> str:
         caveat=_DRAWN if drawn else _SAME_SIGNS,
         command=command,
         cores=os.cpu_count(),
+        start=_start(training.get("start_sha256"), folder.parent),
         split=" and ".join(figures["splits"]),
         caution="" if figures["splits"] == ["test"] else ", so these figures are a little too good",
         table=table(figures),
@@ -154,6 +155,18 @@ def card(folder: Path, name: str, command: str) -> str:
         minutes=training["seconds"] / 60,
         generated=_GENERATED if (folder / "generated.png").exists() else "",
         settings=json.dumps(training["settings"], indent=1),
+    )
+
+
+def _start(digest: str | None, models: Path) -> str:
+    """Say with which weights training began, by the name of one of the models where it is one."""
+    if digest is None:
+        return ""
+    names = [w.parent.name for w in models.glob("*/best.npz") if sha256_of(w) == digest]
+    return (
+        f", after {names[0]}, whose weights it began with"
+        if names
+        else (f", beginning with weights of SHA-256 {digest}")
     )
 
 

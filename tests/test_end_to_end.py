@@ -1,5 +1,6 @@
 """All stages by make at the tiny preset, as a newcomer runs them; and the shipped model."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -258,3 +259,19 @@ def test_the_model_card_shows_generated_characters_where_a_generator_drew_some(b
         subprocess.run([sys.executable, script, *arguments], check=True)
         assert ("(generated.png)" in (card / "README.md").read_text("utf-8")) == shown
         assert (card / "generated.png").exists() == shown
+
+
+def test_the_model_card_names_the_model_that_training_began_with(built, tmp_path):
+    out, _ = built
+    build = tmp_path / "build"
+    shutil.copytree(out, build)
+    (tmp_path / "models/first").mkdir(parents=True)
+    (tmp_path / "models/first/best.npz").write_bytes(b"its weights")
+    arguments = ["--build", build, "--bundle", out / "chars.egb"]
+    arguments += ["--output", tmp_path / "models/second"]
+    result = json.loads((build / "training/result.json").read_text("utf-8"))
+    for weights, words in ((b"its weights", "after first, whose"), (b"others", "of SHA-256 ")):
+        result["start_sha256"] = hashlib.sha256(weights).hexdigest()
+        (build / "training/result.json").write_text(json.dumps(result), "utf-8")
+        subprocess.run([sys.executable, ROOT / "scripts/ship_model.py", *arguments], check=True)
+        assert words in (tmp_path / "models/second/README.md").read_text("utf-8")
