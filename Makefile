@@ -28,6 +28,9 @@ DATA_OPTIONS = --preset "$(PRESET)" --source "$(DATA)" --output "$(OUT)" \
 	$(if $(SKIP_UNREADABLE),--skip-unreadable) \
 	$(if $(PROTOCOL),--protocol "$(PROTOCOL)") $(if $(LABELS),--labels-per-class "$(LABELS)") \
 	$(call settings,$(SET))
+# Given images are learned from where drawn characters lead: minutes come close to an hour from random weights
+# (docs/training.md). START= is without; so are drawn characters alone and other channels than that model's.
+START ?= $(if $(filter-out synthetic,$(DATA))$(UNLABELED),$(if $(WIDTH)$(filter train.width=% train.channels=%,$(SET)),,models/fonts62))
 TRAIN_SETTINGS = --preset "$(PRESET)" $(if $(WIDTH),--width "$(WIDTH)") $(call settings,$(filter-out data.%,$(SET)))
 TRAIN_OPTIONS = $(TRAIN_SETTINGS) --output "$(OUT)" $(if $(START),--start "$(START)")
 # A DPU kernel gives int8 logits, and the vendor's quantizer knows its own rule alone.
@@ -119,7 +122,7 @@ help:
 	  "SET=$(SET)" "further settings, for example: SET='data.seed=2 train.epochs=5'" \
 	  "ALPHABET=$(ALPHABET)" "the classes in order; empty is 0-9A-Za-z (make adapt: those labeled)" \
 	  "FROM=$(FROM)" "the model that make adapt starts from" \
-	  "START=$(START)" "a model whose weights training begins with; empty: random ones" \
+	  "START=$(START)" "a model whose weights training begins with; for given images models/fonts62, START= is random ones" \
 	  "NO_BASELINE=$(NO_BASELINE)" "1 spares make adapt and make curve the training from nothing that they compare with" \
 	  "WIDTH=$(WIDTH)" "factor on the channels of every convolution, 0.25 to 4; empty: the preset's, 1" \
 	  "KEEP=$(KEEP)" "sizes for make curve, shares of the multiply-adds; empty: 0.75,0.5,0.35,0.25,0.12" \
@@ -415,7 +418,7 @@ ship: $(OUT)/evaluation.json
 CHARS74K ?= ../shared/data/chars74k
 ICDAR    ?= ../shared/data/icdar2003/SceneTrialTrain
 scene62:
-	@$(MAKE) --no-print-directory ship NAME=scene62 OUT=build/scene62 PRESET=full PROTOCOL=all \
+	@$(MAKE) --no-print-directory ship NAME=scene62 OUT=build/scene62 PRESET=full PROTOCOL=all START= \
 	  DATA="$(CHARS74K),$(ICDAR)" PHOTOGRAPHS="$(ICDAR)" COMMAND="make scene62 CHARS74K=… ICDAR=…"
 # Fonts have taught what they can by 12,000 steps: 80 epochs are for real images.
 fonts62:

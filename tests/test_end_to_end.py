@@ -109,6 +109,26 @@ def test_the_gate_is_calibrated_and_measured(built):
     assert "shapes (never seen in training)" in run.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        ((), False),
+        (("DATA=crops",), True),
+        (("DATA=crops,synthetic", "LABELS=5"), True),
+        (("UNLABELED=crops",), True),
+        (("DATA=crops", "START="), False),
+        (("DATA=crops", "WIDTH=0.5"), False),
+        (("DATA=crops", "SET=train.epochs=3 train.channels=8,8,8,8,8,8"), False),
+        (("scene62",), False),
+    ],
+)
+def test_given_images_are_learned_from_where_drawn_characters_lead(arguments, begins, tmp_path):
+    target = () if arguments == ("scene62",) else ("train",)
+    run = make("--dry-run", f"OUT={tmp_path}", *target, *arguments)
+    assert "-m semi_supervised train " in run.stdout
+    assert ('--start "models/fonts62"' in run.stdout) == begins
+
+
 def test_a_second_make_does_nothing(built):
     out, _ = built
     before = times(out)

@@ -45,7 +45,7 @@ class Start:
             mine, wanted = (",".join(map(str, n.channels)) for n in (own, target))
             raise InputError(
                 f"{self.path}: has channels {mine}, but a network with {wanted} is to be trained; "
-                f"set train.channels={mine}, or start from another model"
+                f"set train.channels={mine}, or start from another model, or without (make: START=)"
             )
         last = (own.dense_kernel.ref(), own.dense_bias.ref())
         for mine, theirs in zip(own.variables, target.variables, strict=True):
