@@ -139,6 +139,7 @@ class TrainSettings:
     restart: float = 0.0
     warmup_steps: int = 200
     learning_rate: float = 2e-3  # peak; a short warm-up, then a cosine down to zero
+    start_rate: float = 1.0  # share of it where training starts from a model, not to wash that out
     generator_learning_rate: float = 1e-3
     weight_decay: float = 0.05  # a step takes this share of the learning rate off each weight
     averaging: float = 0.999  # decay of the averaged weights, which are what is evaluated and kept
@@ -212,6 +213,8 @@ class TrainSettings:
         ):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} must lie in 0..1, 1 excluded")
+        if not 0 < self.start_rate <= 1:
+            raise SettingsError("start_rate must lie in 0..1, 0 excluded")
         if not 0 <= self.restart <= 1:
             raise SettingsError("restart must lie in 0..1")
         if self.restart and not max(1, self.pretrain_steps) <= self.joins < self.steps:

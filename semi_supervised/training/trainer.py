@@ -183,6 +183,8 @@ def _train(
             restarts = settings.train.restart > 0 and uses_unlabeled(images, settings.train)
             network = _read_teacher(teacher, alphabet) if teacher else None
             fake = FakeQuantizer.read(quantization) if quantization else None
+            if first:
+                settings = _gently(settings)
             with replicas.scope():
                 learner = Learner(settings, expected, sets, network, fake, replicas, restarts)
             if first:
@@ -207,6 +209,12 @@ def _train(
         },
     )
     return TrainResult(best["validation_accuracy"], best["epoch"], output / "best.npz")
+
+
+def _gently(settings: Settings) -> Settings:
+    """The same at the lower rate that suits a network that knows something already."""
+    rate = settings.train.learning_rate * settings.train.start_rate
+    return replace(settings, train=replace(settings.train, learning_rate=rate))
 
 
 def _start(learner: Learner, start: Start, alphabet: Alphabet) -> None:

@@ -126,6 +126,18 @@ def test_training_begins_with_the_start_and_goes_on_where_it_was(adapted, start,
     assert (tmp_path / "cut/best.npz").read_bytes() == whole
 
 
+def test_the_start_rate_is_of_trainings_with_a_start_alone(adapted, start, tmp_path):
+    manifest, rate = adapted / "manifest.csv", SETTINGS.train.learning_rate
+
+    def weights(name, begin, **changes):
+        settings = replace(SETTINGS, train=replace(SETTINGS.train, epochs=1, **changes))
+        trainer.train(manifest, tmp_path / name, settings, 0, begin)
+        return (tmp_path / name / "best.npz").read_bytes()
+
+    assert weights("share", start, start_rate=0.5) == weights("half", start, learning_rate=rate / 2)
+    assert weights("random", None, start_rate=0.5) == weights("whole", None)
+
+
 def test_another_start_is_another_training(adapted, start, tmp_path):
     """Its stamp is another; the finished training is set aside, not overwritten."""
     network, alphabet, _ = load_best(start / "best.npz")

@@ -62,6 +62,7 @@ def test_own_preset_file(tmp_path):
         ("train.batch_labeled=-1", "batch_labeled must not be negative"),
         ("train.batch_drawn=70000", "together must lie in 1..65,536"),
         ("train.width=9", r"width must lie in 0\.25\.\.4"),
+        ("train.start_rate=0", r"start_rate must lie in 0\.\.1, 0 excluded"),
         ("train.class_balance=2", r"class_balance must lie in 0\.\.1"),
         ("train.weight_gate=-1", "weight_gate must not be negative"),
         ("train.drawn_frequencies=often", "there are labels, signs, even"),
