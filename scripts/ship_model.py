@@ -163,11 +163,9 @@ def _start(digest: str | None, models: Path) -> str:
     if digest is None:
         return ""
     names = [w.parent.name for w in models.glob("*/best.npz") if sha256_of(w) == digest]
-    return (
-        f", after {names[0]}, whose weights it began with"
-        if names
-        else (f", beginning with weights of SHA-256 {digest}")
-    )
+    if not names:
+        return f", beginning with weights of SHA-256 {digest}"
+    return f", after {names[0]}, whose weights it began with"
 
 
 def table(figures: dict[str, Any]) -> str:
