@@ -180,11 +180,12 @@ def _train(
             kind = settings.train.drawn_frequencies
             expected = expected_frequencies(alphabet, kind, images.natural_labels)
             sets = membership(alphabet) if settings.train.merge_look_alikes else None
-            restarts = settings.train.restart > 0 and uses_unlabeled(images, settings.train)
             network = _read_teacher(teacher, alphabet) if teacher else None
             fake = FakeQuantizer.read(quantization) if quantization else None
             if first:
-                settings = _gently(settings)
+                known = first.shared(alphabet)
+                settings = _going_on(settings, knows_all=known == alphabet.symbols)
+            restarts = settings.train.restart > 0 and uses_unlabeled(images, settings.train)
             with replicas.scope():
                 learner = Learner(settings, expected, sets, network, fake, replicas, restarts)
             if first:
@@ -211,10 +212,18 @@ def _train(
     return TrainResult(best["validation_accuracy"], best["epoch"], output / "best.npz")
 
 
-def _gently(settings: Settings) -> Settings:
-    """The same at the lower rate that suits a network that knows something already."""
-    rate = settings.train.learning_rate * settings.train.start_rate
-    return replace(settings, train=replace(settings.train, learning_rate=rate))
+def _going_on(settings: Settings, knows_all: bool) -> Settings:
+    """The same for a network that knows something already: a lower rate, so as not to wash it out.
+
+    Where it knows all symbols, its guesses are good ones, and unlabeled images need not wait; in
+    two courses they still have the second.
+    """
+    train = replace(
+        settings.train, learning_rate=settings.train.learning_rate * settings.train.start_rate
+    )
+    if knows_all and not train.restart:
+        train = replace(train, unlabeled_from=0.0)
+    return replace(settings, train=train)
 
 
 def _start(learner: Learner, start: Start, alphabet: Alphabet) -> None:

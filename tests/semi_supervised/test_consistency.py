@@ -17,7 +17,9 @@ from semi_supervised.data import make_data  # noqa: E402
 from semi_supervised.settings import load_settings  # noqa: E402
 from semi_supervised.training import step, trainer  # noqa: E402
 from semi_supervised.training.batches import Batch  # noqa: E402
+from semi_supervised.training.checkpoints import save_best  # noqa: E402
 from semi_supervised.training.losses import merge  # noqa: E402
+from semi_supervised.training.networks import Discriminator  # noqa: E402
 from semi_supervised.training.trainer import membership  # noqa: E402
 
 DIGITS = parse_alphabet("0123456789")
@@ -123,6 +125,38 @@ def test_there_is_a_second_course_where_there_are_unlabeled_images(
     assert len(rates) == 8
     rises = [i for i in range(1, 8) if rates[i] > rates[i - 1]]
     assert rises == ([1, 4, 5] if courses == 2 else [1])  # the warm-up of each takes two steps
+
+
+@pytest.mark.parametrize(
+    ("known", "restart", "first"),
+    [
+        (None, 0.0, 4),  # random weights guess nothing
+        ("0123456789", 0.0, 0),
+        ("9876543210ABC", 0.0, 0),
+        ("01234", 0.0, 4),  # half of the digits are new to it
+        ("0123456789", 0.5, 4),  # a second course is where they belong
+    ],
+)
+def test_unlabeled_images_join_at_once_where_a_start_knows_all_symbols(
+    class_folders, tmp_path, known, restart, first, monkeypatch
+):
+    numbers = []
+    step_of = step.Learner.learn
+
+    def counting(learner, batch):
+        numbers.append(len(batch.strong))
+        return step_of(learner, batch)
+
+    monkeypatch.setattr(step.Learner, "learn", counting)
+    changes = ["train.method=consistency", "train.unlabeled_from=0.5", f"train.restart={restart}"]
+    settings = load_settings("tiny", [*changes, "data.labels_per_class=2"])
+    make_data(str(class_folders), tmp_path, DIGITS, settings.data)
+    start = None
+    if known:
+        start = tmp_path / "model/best.npz"
+        save_best(start, Discriminator(len(known), 0.0, 5), parse_alphabet(known), 1)
+    trainer.train(tmp_path / "manifest.csv", tmp_path / "training", settings, 0, start)
+    assert numbers == [0] * first + [settings.train.batch_unlabeled] * (8 - first)
 
 
 @pytest.mark.parametrize(
