@@ -13,9 +13,9 @@ from edge_runtime.bundle import Bundle, GoldenVectors
 from edge_runtime.layers import Activation, Add, AvgPool, Concat, Conv, IntegerNetwork, MaxPool
 from edge_runtime.scores import ScoreTable, WideScoreTable
 
-# The same examples in every run, so that a failure is a change's and not chance's;
-# `pytest --hypothesis-profile=default` looks for new ones.
-hypothesis.settings.register_profile("same", derandomize=True)
+# The same examples in every run and no deadlines, so that a failure is a change's, not chance's
+# nor a busy machine's; `pytest --hypothesis-profile=default` looks for new examples.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
 
 

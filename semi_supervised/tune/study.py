@@ -130,10 +130,13 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def _new_storage(url: str) -> optuna.storages.RDBStorage:
-    waiting = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+    if url.startswith("sqlite"):  # a file is opened for each use: nobody has to close it at the end
+        engine = {"poolclass": sqlalchemy.NullPool, "connect_args": {"timeout": 60}}
+    else:
+        engine = {"pool_pre_ping": True}
     return optuna.storages.RDBStorage(
         url,
-        engine_kwargs={"pool_pre_ping": True, **waiting},
+        engine_kwargs=engine,
         heartbeat_interval=_HEARTBEAT_SECONDS,
         grace_period=3 * _HEARTBEAT_SECONDS,
         heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(3),

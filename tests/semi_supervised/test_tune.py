@@ -14,6 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 
 from edge_runtime.alphabet import parse_alphabet
 from edge_runtime.errors import EdgeGlyphError, InputError, SettingsError
@@ -49,6 +50,12 @@ def search(tmp_path):
 
 def sqlite(folder):
     return f"sqlite:///{folder / 'study.db'}"
+
+
+def create_study(url):
+    """What another process has done that began a study and did not get any further."""
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"poolclass": sqlalchemy.NullPool})
+    return optuna.create_study(study_name="study", storage=storage, direction="maximize")
 
 
 def pretend(settings, folder, watch):
@@ -189,7 +196,7 @@ def test_everybody_on_a_study_means_the_same(search, tmp_path):
 
 
 def test_a_study_that_another_process_is_beginning_gets_one_first_point(search, tmp_path):
-    begun = optuna.create_study(study_name="study", storage=sqlite(tmp_path), direction="maximize")
+    begun = create_study(sqlite(tmp_path))
     later = threading.Timer(0.5, begun.set_user_attr, ["identity", search.identity()])
     later.start()
     assert open_study(search, sqlite(tmp_path)).trials == []  # whoever began it sees to that
@@ -198,7 +205,7 @@ def test_a_study_that_another_process_is_beginning_gets_one_first_point(search, 
 
 def test_a_study_whose_beginner_died_is_begun_again(search, tmp_path, monkeypatch):
     monkeypatch.setattr("semi_supervised.tune.study._WAITS", 2)
-    optuna.create_study(study_name="study", storage=sqlite(tmp_path), direction="maximize")
+    create_study(sqlite(tmp_path))
     study = open_study(search, sqlite(tmp_path))
     assert len(study.trials) == 1
     assert study.user_attrs["identity"] == search.identity()

@@ -118,7 +118,8 @@ Options parse_options(int count, const char *const *arguments) {
             options.help = true;
         } else {
             const size_t equals = argument.find('=');
-            const Option &option = find_option(argument.substr(0, equals));
+            const std::string name = argument.substr(0, equals);
+            const Option &option = find_option(name);
             std::string value;
             if (equals != std::string::npos) {
                 if (!option.takes_value) refuse(std::string(option.name) + " takes no value");
