@@ -75,7 +75,7 @@ def test_what_is_built_runs_on_old_boards(board):
     data = program.read_bytes()
     assert data[:4] == b"\x7fELF"
     assert int.from_bytes(data[18:20], "little") == FAMILIES[name][2]
-    assert len(data) < 1_000_000
+    assert len(data) < 700_000
     versions = {tuple(map(int, v.split(b"."))) for v in re.findall(rb"GLIBC_(\d+\.\d+)", data)}
     assert max(versions) <= (2, 17)
     for file in ("libedge_runtime.so", "libedge_runtime.a"):
