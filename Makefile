@@ -418,11 +418,11 @@ ship: $(OUT)/evaluation.json
 CHARS74K ?= ../shared/data/chars74k
 ICDAR    ?= ../shared/data/icdar2003/SceneTrialTrain
 scene62:
-	@$(MAKE) --no-print-directory ship NAME=scene62 OUT=build/scene62 PRESET=full PROTOCOL=all START= \
+	@$(MAKE) --no-print-directory ship NAME=scene62 OUT=build/scene62 PRESET=full PROTOCOL=all START= HEAD=cpu \
 	  DATA="$(CHARS74K),$(ICDAR)" PHOTOGRAPHS="$(ICDAR)" COMMAND="make scene62 CHARS74K=… ICDAR=…"
 # Fonts have taught what they can by 12,000 steps: 80 epochs are for real images.
 fonts62:
-	@$(MAKE) --no-print-directory ship NAME=fonts62 OUT=build/fonts62 PRESET=full DATA=synthetic SET=train.epochs=24 \
+	@$(MAKE) --no-print-directory ship NAME=fonts62 OUT=build/fonts62 PRESET=full DATA=synthetic SET=train.epochs=24 HEAD=cpu \
 	  COMMAND="make fonts62"
 
 # Many trainings on real scene crops: those named by DATA, or else Chars74K's and ICDAR 2003's.

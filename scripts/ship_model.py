@@ -13,6 +13,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from edge_runtime.bundle import read_bundle
 from edge_runtime.errors import InputError
 from edge_runtime.files import replacing, sha256_of, write_json, write_text
 
@@ -121,6 +122,7 @@ def card(folder: Path, name: str, command: str) -> str:
         json.loads((folder / file).read_text("utf-8"))
         for file in ("data.json", "result.json", "quantization.json", "evaluation.json")
     )
+    network = read_bundle(folder / f"{name}.egb").network
     counts, best = data["counts"], training["best"]
     int8 = figures["backends"]["int8"]
     by_source = _table(
@@ -133,6 +135,7 @@ def card(folder: Path, name: str, command: str) -> str:
     return template.format(
         name=name,
         classes=len(data["alphabet"]),
+        logits="int32" if network.int32_logits else "int8",
         **counts,
         epoch=best["epoch"],
         best_validation=100 * best["validation_accuracy"],

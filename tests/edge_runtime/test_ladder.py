@@ -214,7 +214,7 @@ def test_a_weight_of_the_stock_graph(model, batch, tmp_path):
 
 def test_a_weight_of_the_frozen_graph(model, batch, tmp_path):
     def change(values):
-        values[1, 1, 5, 6] += 0.02
+        values[1, 1, :, 6] += 0.02  # of all inputs: which of them are dead, a training decides
         return values
 
     edit_graph(model / "frozen_model.pb", "discriminator/conv2d_3/kernel", change)
@@ -232,7 +232,7 @@ def test_a_weight_of_the_float_onnx_model(model, batch, tmp_path):
     conv = [n for n in graph.node if n.op_type == "Conv"][2]
 
     def change(values):
-        values[7, 3, 1, 1] += 0.05
+        values[7, :, 1, 1] += 0.05  # of all inputs, as above
         return values
 
     edit_onnx(model / "model.onnx", conv.input[1], change)
