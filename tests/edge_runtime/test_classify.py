@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -71,7 +71,6 @@ def test_either():
     assert [either(s) for s in ("A", "Cc", "O0o")] == ["A", "C or c", "O, 0 or o"]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-128, 127), min_size=62, max_size=62))
 def test_alike_starts_with_the_label_and_falls(logits):
     q = np.array([logits], np.int8)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -125,7 +125,6 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(POINTS, min_size=1, max_size=4))
 def test_every_drawing_on_the_pad_is_drawn(strokes):
     gray = render_strokes(parse_strokes(strokes))
@@ -133,7 +132,6 @@ def test_every_drawing_on_the_pad_is_drawn(strokes):
     assert gray.min() < 128
 
 
-@settings(deadline=None)
 @given(JSON_VALUES.filter(lambda value: not _is_stroke(value)))
 def test_anything_else_is_refused_in_one_line(value):
     with pytest.raises(InputError) as caught:

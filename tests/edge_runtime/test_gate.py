@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.gate import (
@@ -26,7 +26,6 @@ def pairs(characters, others):
     return won / (len(characters) * len(others))
 
 
-@settings(deadline=None)
 @given(st.one_of(MILLIONTHS, FEW), st.one_of(MILLIONTHS, FEW))
 def test_auroc_counts_pairs(characters, others):
     found = auroc(np.array(characters), np.array(others))

@@ -121,9 +121,7 @@ def convolutions(draw):
     return IntegerNetwork((32, 32, 1), 7, (feed, tested, mean, head))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(network=convolutions(), seed=st.integers(0, 99))
 def test_any_convolution(network, seed, supported_isas, tmp_path):
     """Opening runs the self-test, which compares every layer's output and every sum."""

@@ -79,7 +79,7 @@ def slow_conv(layer: Conv, x: Any, input_p: int) -> Any:
     return y
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     SEEDS, st.tuples(*[st.integers(1, 6)] * 2), st.integers(1, 4), st.integers(1, 4),
     st.integers(1, 3), STRIDES, PADS, ACTIVATIONS, st.integers(0, 16), st.integers(0, 16), KINDS,
@@ -106,7 +106,7 @@ def test_convolution(
     assert np.array_equal(found, np.stack([slow_conv(layer, one, input_p) for one in x]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.integers(1, 4), st.integers(1, 3), st.integers(1, 99), st.integers(-3, 20), KINDS)
 def test_average_pool(
     seed: int, kernel: int, stride: int, multiplier: int, shift: int, kind: str
@@ -123,7 +123,7 @@ def test_average_pool(
         assert found[n, i, j, c] == exact(total / Fraction(2) ** shift, Activation.NONE, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     SEEDS, st.tuples(*[st.integers(3, 6)] * 2), st.tuples(*[st.integers(1, 3)] * 2), STRIDES, PADS,
     st.integers(-3, 9), st.integers(-3, 9), KINDS,
@@ -141,7 +141,7 @@ def test_max_pool(
         assert found[n, i, j, c] == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, *[st.integers(-4, 9)] * 3, ACTIVATIONS, KINDS)
 def test_add(
     seed: int, first_p: int, second_p: int, output_p: int, activation: Activation, kind: str

@@ -29,7 +29,7 @@ def exact_area_resize(gray, side):
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 17), st.integers(1, 17), st.integers(1, 8), st.integers(0, 2**32 - 1))
 def test_area_resize_is_exact(height, width, side, seed):
     gray = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
@@ -59,7 +59,7 @@ def slow_contrast(gray):
     return (np.clip(u, 0, 255) - 128).astype(np.int8).reshape(gray.shape)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**32 - 1))
 def test_contrast_from_its_definition(a, b, seed):
     low, high = min(a, b), max(a, b)

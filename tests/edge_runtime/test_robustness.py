@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -78,7 +78,6 @@ def test_the_shorter_side_has_64_pixels(shape, size):
 VALUES = st.lists(st.integers(0, 12), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(VALUES, VALUES)
 def test_the_curve_has_the_area_that_ranks_give(characters, others):
     a, b = np.array(characters), np.array(others)
@@ -104,7 +103,6 @@ def test_a_thinned_curve_keeps_its_area():
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_paired_figures_as_scipy_and_the_formula_have_them(pairs):
     first, second = (np.array(column) for column in zip(*pairs, strict=True))
@@ -137,7 +135,6 @@ def test_the_paired_interval_covers_the_truth():
     assert 0.93 < held / 2000 < 0.975
 
 
-@settings(deadline=None)
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_is_scipys(counts):
     successes, n = counts
@@ -146,7 +143,6 @@ def test_wilson_is_scipys(counts):
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50))
 def test_reliability_adds_up(rows):
     confidence, correct = (np.array(column) for column in zip(*rows, strict=True))

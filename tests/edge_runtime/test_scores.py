@@ -25,7 +25,7 @@ def exact(logits, fix_point):
     return [math.exp(v - log_total) for v in z], real
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(-128, 127), min_size=2, max_size=80), st.integers(0, 6))
 def test_integer_scores_are_the_definition_to_six_decimals(values, fix_point):
     table = ScoreTable.build(fix_point, 1.0, 1.0)
@@ -35,7 +35,7 @@ def test_integer_scores_are_the_definition_to_six_decimals(values, fix_point):
     assert abs(p_real[0] / 1e6 - real) <= 1e-6
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(-(2**24), 2**24), min_size=2, max_size=80), st.integers(10, 24))
 def test_scores_of_int32_logits_are_the_definition_to_six_decimals(values, fix_point):
     table = WideScoreTable.build(fix_point, 1.0, 1.0)

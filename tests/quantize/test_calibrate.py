@@ -102,7 +102,7 @@ def test_the_integer_network_is_the_rounded_network_in_fractions(rule: str, kern
                 assert Fraction(int(q)) / Fraction(2) ** layer.fix_point == exact[index]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(-12, 12), st.integers(-12, 12), st.integers(-9, 9))
 def test_shifts_stay_within_the_limits_for_any_scales(
     seed: int, first: int, second: int, bias: int

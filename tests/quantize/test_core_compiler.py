@@ -25,7 +25,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "models/scene62/scene62.egb"
 TARGET = CoreTarget("test", 32, weight_depth=14336)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), lanes=st.sampled_from([32, 64, 128]))
 def test_programs_compute_the_network(seed, lanes):
     rng = np.random.default_rng(seed)
@@ -38,7 +38,7 @@ def test_programs_compute_the_network(seed, lanes):
     assert Program.unpack(compiled.program.pack()) == compiled.program
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(words=st.lists(st.integers(0, 2**32 - 1), min_size=12, max_size=12))
 def test_words_that_are_no_instruction_are_refused_or_kept(words):
     try:

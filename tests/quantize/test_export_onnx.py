@@ -53,7 +53,7 @@ def deep_network(seed: int) -> IntegerNetwork:
     )  # fmt: skip
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 10**6))
 def test_networks_with_any_shifts_give_the_references_integers(seed: int) -> None:
     network = deep_network(seed)

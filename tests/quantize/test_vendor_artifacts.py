@@ -123,7 +123,7 @@ def test_a_node_without_a_name_is_described(tmp_path):
     assert "parameter" in describe_artifact(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_files_get_one_line(data, tmp_path_factory):
     """Cut off anywhere, or any bytes changed: read, or refused in one line; nothing else."""

@@ -44,7 +44,7 @@ def sampled(n, classes, sharpness, seed):
     return (honest * sharpness).astype(np.float32), labels
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 40), st.integers(2, 6), st.floats(0.2, 5), st.integers(0, 1000))
 def test_no_temperature_of_a_grid_is_better(n, classes, sharpness, seed):
     logits, labels = sampled(n, classes, sharpness, seed)

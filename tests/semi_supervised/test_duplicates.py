@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
@@ -99,7 +99,6 @@ def test_nothing_given_nothing_found():
     assert near_identical_groups([]) == []
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 12), st.floats(0.5, 30))
 def test_the_bounded_search_finds_what_comparing_all_pairs_finds(seed, count, noise):
     rng = np.random.default_rng(seed)

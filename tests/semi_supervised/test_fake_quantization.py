@@ -36,7 +36,7 @@ def exact(x: float, p: int, away: bool) -> float:
     return float(Fraction(max(-128, min(127, q))) / Fraction(2) ** p)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-600, 600), min_size=1, max_size=30), st.integers(-6, 14))
 def test_rounding_is_exact_at_ties_and_beside_them(quarters: list[int], p: int) -> None:
     values = [math.ldexp(each / 4, -p) for each in quarters]

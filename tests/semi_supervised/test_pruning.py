@@ -61,7 +61,7 @@ def small(tmp_path_factory):
     return path
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.tuples(*[COUNTS] * 6), st.integers(0, 99), st.data())
 def test_channels_that_are_zero_are_taken_out_without_a_trace(channels, seed, data):
     network = shaken(channels, seed)
@@ -162,7 +162,7 @@ def test_multiply_adds_are_those_of_the_exported_graph(channels):
     assert multiply_adds(channels, 10) == count_in_onnx(network)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31), st.floats(0.05, 1))
 def test_the_shape_is_the_best_of_all_within_the_budget(seed, share):
     rng = np.random.default_rng(seed)

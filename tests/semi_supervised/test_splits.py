@@ -50,7 +50,7 @@ seeds = st.integers(0, 5)
 protocols = st.sampled_from(["random", "chars74k-15", "chars74k-5", "all"])
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data_sets(), seeds, protocols, st.sampled_from([0, 1, 5, "all"]))
 def test_no_group_is_on_two_sides_and_contradictions_are_left_out(data, seed, protocol, labels):
     rows, near = data
@@ -69,7 +69,7 @@ def test_no_group_is_on_two_sides_and_contradictions_are_left_out(data, seed, pr
     assert {i.split for i in found.images if i.source == "drawn"} == {"train"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data_sets(), seeds)
 def test_every_class_is_in_every_split(data, seed):
     rows, near = data
@@ -78,7 +78,7 @@ def test_every_class_is_in_every_split(data, seed):
         assert all(counts[c, s] for s in ("train", "validation", "test"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data_sets(), seeds, protocols, st.sampled_from([1, 5, "all"]), st.randoms())
 def test_the_order_of_the_input_does_not_matter(data, seed, protocol, labels, shuffler):
     rows, near = data
@@ -95,7 +95,7 @@ def test_the_order_of_the_input_does_not_matter(data, seed, protocol, labels, sh
     assert (first.notes, first.resolved) == (again.notes, again.resolved)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data_sets(), seeds, st.sampled_from(["random", "chars74k-15", "all"]))
 def test_budgets_are_exact_and_nested_and_leave_the_held_out_alone(data, seed, protocol):
     rows, near = data
@@ -116,7 +116,7 @@ def test_budgets_are_exact_and_nested_and_leave_the_held_out_alone(data, seed, p
             )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.fixed_dictionaries({c: st.integers(2, 60) for c in "abc"}), seeds, seeds, st.randoms())
 def test_chars74k_takes_fifteen_or_half_and_its_test_is_fixed(counts, seed, other, shuffler):
     assume(max(counts.values()) > 30)  # something must be left for validation

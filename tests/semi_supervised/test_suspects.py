@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.alphabet import ALPHABET_62, parse_alphabet
@@ -92,7 +92,6 @@ def grouped_images(draw):
     return images, draw(st.lists(pairs, max_size=8))
 
 
-@settings(deadline=None)
 @given(grouped_images(), st.integers(2, 5), st.randoms(use_true_random=False))
 def test_groups_share_a_fold_and_order_has_no_say(grouped, count, random):
     images, groups = grouped
